@@ -1,0 +1,140 @@
+"""Every setting of a node, read once from the environment and checked before anything starts.
+
+Why it exists: few settings, each with a default that is right for a pod with CPU limits, each refused with a clear
+line when it cannot work. What it refuses to do: read the environment anywhere else, or guess a missing identity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from node.errors import Fatal
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """Where to listen or dial."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        host, colon, port = text.rpartition(":")
+        if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+            raise Fatal(f"{text!r} is not host:port", hint="write for example 0.0.0.0:8300")
+        return cls(host.strip("[]"), int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What one node needs to know. Times in seconds.
+
+    Election 0.25 to 0.5 s with a heartbeat of 0.05 s: a CPU limit's throttling period is 0.1 s, and a timeout shorter
+    than two of them would depose healthy leaders; see node/raft/DESIGN.md for what each costs at failover.
+    """
+
+    name: str
+    peers: Mapping[str, Address]
+    data_dir: Path
+    identity_dir: Path
+    cluster: str = "raftsafe"
+    peer_listen: Address = Address("0.0.0.0", 8300)  # noqa: S104 - a pod listens on its own address
+    delivery_listen: Address = Address("0.0.0.0", 8400)  # noqa: S104
+    admin_listen: Address = Address("0.0.0.0", 8500)  # noqa: S104
+    server_names: tuple[str, ...] = ("localhost", "127.0.0.1")
+    issuer: str = "https://kubernetes.default.svc"
+    issuer_ca: Path | None = None
+    audience: str = "raftsafe"
+    admin_audience: str = "raftsafe-admin"
+    admins: tuple[str, ...] = ()
+    heartbeat: float = 0.05
+    election_min: float = 0.25
+    election_max: float = 0.5
+    disk_stall: float = 1.0
+    snapshot_bytes: int = 64 << 20
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise Fatal(f"SAFE_NAME {self.name!r} is not a DNS label")
+        if self.name not in self.peers:
+            raise Fatal(f"SAFE_PEERS does not name this node, {self.name}")
+        if not self.heartbeat * 3 < self.election_min < self.election_max:
+            raise Fatal(
+                "SAFE_ELECTION must be MIN:MAX with 3 x SAFE_HEARTBEAT < MIN < MAX",
+                hint="a shorter minimum deposes healthy leaders whenever one heartbeat is late",
+            )
+        if self.snapshot_bytes < 1 << 16:
+            raise Fatal("SAFE_SNAPSHOT_BYTES below 65536 would snapshot on every write")
+
+
+def _peers(text: str) -> dict[str, Address]:
+    out: dict[str, Address] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, address = item.partition("=")
+        if not equals:
+            raise Fatal(f"SAFE_PEERS: {item!r} is not name=host:port")
+        if not NAME.fullmatch(name) or name in out:
+            raise Fatal(f"SAFE_PEERS: {name!r} is not a DNS label, or stands there twice")
+        out[name] = Address.parse(address)
+    return out
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _seconds(env: Mapping[str, str], key: str, default: float) -> float:
+    try:
+        return float(env.get(key, default))
+    except ValueError:
+        raise Fatal(f"{key} must be a number of seconds") from None
+
+
+def load(env: Mapping[str, str]) -> Settings:
+    """Settings from SAFE_* variables. Raises Fatal with one line that names the variable."""
+    for key in ("SAFE_NAME", "SAFE_PEERS", "SAFE_DATA_DIR", "SAFE_IDENTITY_DIR"):
+        if not env.get(key):
+            raise Fatal(f"{key} is not set", hint="see node/DESIGN.md, Settings")
+    low, _, high = env.get("SAFE_ELECTION", "0.25:0.5").partition(":")
+    try:
+        election = float(low), float(high)
+        snapshot_bytes = int(env.get("SAFE_SNAPSHOT_BYTES", str(64 << 20)))
+    except ValueError:
+        raise Fatal("SAFE_ELECTION must be MIN:MAX in seconds, SAFE_SNAPSHOT_BYTES an integer") from None
+    defaults = Settings("x", {"x": Address("x", 1)}, Path(), Path())
+    listen = {
+        field: Address.parse(env[key]) if env.get(key) else getattr(defaults, field)
+        for field, key in (
+            ("peer_listen", "SAFE_PEER_LISTEN"),
+            ("delivery_listen", "SAFE_DELIVERY_LISTEN"),
+            ("admin_listen", "SAFE_ADMIN_LISTEN"),
+        )
+    }
+    return Settings(
+        name=env["SAFE_NAME"],
+        peers=_peers(env["SAFE_PEERS"]),
+        data_dir=Path(env["SAFE_DATA_DIR"]),
+        identity_dir=Path(env["SAFE_IDENTITY_DIR"]),
+        cluster=env.get("SAFE_CLUSTER", defaults.cluster),
+        server_names=_words(env.get("SAFE_SERVER_NAMES", "")) or defaults.server_names,
+        issuer=env.get("SAFE_ISSUER", defaults.issuer),
+        issuer_ca=Path(env["SAFE_ISSUER_CA"]) if env.get("SAFE_ISSUER_CA") else None,
+        admins=_words(env.get("SAFE_ADMINS", "")),
+        heartbeat=_seconds(env, "SAFE_HEARTBEAT", defaults.heartbeat),
+        election_min=election[0],
+        election_max=election[1],
+        disk_stall=_seconds(env, "SAFE_DISK_STALL", defaults.disk_stall),
+        snapshot_bytes=snapshot_bytes,
+        log_level=env.get("SAFE_LOG_LEVEL", defaults.log_level),
+        **listen,
+    )

@@ -1,0 +1,1 @@
+"""What runs raftsafe: the `safe` command, manifests, images, injector and controller."""
