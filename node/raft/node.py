@@ -1,0 +1,445 @@
+"""The driver: carries out what the core decides, on asyncio, with a real disk and real peers.
+
+Why it exists: exactly one thread touches Raft. Events (a message, a proposal, a finished write, a timer) are fed to
+the core, then its Ready is carried out: operations to the WAL in a worker thread, messages to the transport, answers
+to whoever asked. One batch is at the disk at a time; what arrives meanwhile becomes the next one.
+What it refuses to do: continue after an exception in a step. `failed` is then set and the process ends (node.app).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import dataclasses
+import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from node.clock import Clock
+from node.errors import Fatal, Retry
+from node.raft import steward
+from node.raft.core import Core
+from node.raft.files import Folder
+from node.raft.frame import APPLIED, READ, Ready
+from node.raft.log import Log
+from node.raft.membership import name_of
+from node.raft.ports import FileKeys, Message, SnapshotMeta, StateMachine, Timing
+from node.raft.recover import align
+from node.raft.requests import Outcome, Requests
+from node.raft.snapshot import BrokenSnapshot, SnapshotFolder
+from node.raft.transport import PeerTransport, encode
+from node.raft.wal import Wal
+from node.settings import Settings
+
+log = logging.getLogger("raft")
+# Without a leader for this long, a write is refused as "no quorum" rather than left to its deadline: an election
+# takes one to two timeouts, four mean that there is no majority.
+NO_LEADER_TIMEOUTS = 4
+# Pause before asking again after a refusal or an unknown outcome, seconds.
+RETRY_LOW, RETRY_HIGH = 0.005, 0.03
+
+
+@dataclasses.dataclass(frozen=True)
+class RaftStatus:
+    """What an operator sees of one node. `leader`, `voters` and `connected` are pod names; indexes count entries."""
+
+    name: str
+    member: str
+    state: str
+    leader: str | None
+    term: int
+    commit_index: int
+    applied: int
+    last_index: int
+    voters: tuple[str, ...]
+    learners: tuple[str, ...]
+    connected: tuple[str, ...]
+    quorum: bool
+    ready: bool
+    disk_ok: bool
+
+
+class RaftNode:
+    """One member. `on_applied(index)` is called after each step that applied something."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        machine: StateMachine,
+        keys: FileKeys,
+        contexts: Callable[[], tuple[ssl.SSLContext, ssl.SSLContext]],
+        clock: Clock,
+        on_applied: Callable[[int], None] = lambda index: None,
+    ) -> None:
+        self.settings, self.machine, self.clock = settings, machine, clock
+        self.on_applied = on_applied
+        self._keys, self._contexts = keys, contexts
+        self._loop = asyncio.get_running_loop()
+        self.failed: asyncio.Future[None] = self._loop.create_future()
+        self._wal_thread = concurrent.futures.ThreadPoolExecutor(1, "wal")
+        self._snapshot_thread = concurrent.futures.ThreadPoolExecutor(1, "snapshot")
+        self._disk_free = True
+        self._step_due = False
+        self._stopping = False
+        self._requests = Requests()
+        self._greetings: dict[str, Message] = {}
+        self._applied_waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._leader_seen = clock.now()
+        self._stewarded = 0.0
+
+    # -- life ----------------------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Read the disk, listen, dial. Raises Fatal when the disk's content may not be used."""
+        settings = self.settings
+        await self._loop.run_in_executor(self._wal_thread, self._recover, settings.data_dir)
+        timing = Timing(settings.heartbeat, settings.election_min, settings.election_max, settings.disk_stall)
+        self.core = Core(self._wal.member, self._log, self.machine, self._snapshots, self.clock, timing)
+        self.core.snapshot_bytes = settings.snapshot_bytes
+        self._transport = PeerTransport(
+            settings.name, settings.cluster, settings.peers, self._contexts, self, self.clock
+        )
+        await self._transport.start(settings.peer_listen)
+        log.info("%s starts: term %d, log to %d", self.core.member, self.core.term, self.core.log.last_index)
+        self._bootstrap()
+        self._tick()
+
+    def _recover(self, folder: Path) -> None:
+        self._wal = Wal(Folder(folder), self._keys)
+        self._log: Log = self._wal.load(f"{self.settings.name}.{self.clock.token(6).hex()}")
+        if name_of(self._wal.member) != self.settings.name:
+            raise Fatal(
+                f"{folder} belongs to {name_of(self._wal.member)}, this node is {self.settings.name}",
+                hint="mount the volume that belongs to this pod",
+            )
+        self._snapshots = SnapshotFolder(folder, self._keys)
+        self._snapshots.load(self.machine, self._log.base_index)
+        align(self._log, self._snapshots)
+
+    async def stop(self, timeout: float = 2.0) -> None:
+        """Planned stop: hand over leadership, answer what is in flight, then close."""
+        self._stopping = True
+        deadline = self.clock.now() + timeout
+        if self.core.leading and self.core.transfer_leadership():
+            while self.core.leading and self.core.handover and self.clock.now() < deadline:
+                self.kick()
+                await asyncio.sleep(0.005)
+        while not self._disk_free and self.clock.now() < deadline:  # noqa: ASYNC110 - bounded, and once in a life
+            await asyncio.sleep(0.005)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._transport.stop()
+        self._wal.close()
+        self._wal_thread.shutdown(wait=False)
+        self._snapshot_thread.shutdown(wait=False)
+
+    # -- the step ------------------------------------------------------------------------------------------------
+    def kick(self) -> None:
+        """Run a step in this turn of the loop; many kicks make one step."""
+        if not self._step_due and not self._stopping_done:
+            self._step_due = True
+            self._loop.call_soon(self._step)
+
+    @property
+    def _stopping_done(self) -> bool:
+        return self.failed.done()
+
+    def _tick(self) -> None:
+        # Half a heartbeat: a heartbeat is never more than that late, and an election deadline neither.
+        self._timer = self._loop.call_later(self.settings.heartbeat / 2, self._tick)
+        self._steward()
+        self.kick()
+
+    def _step(self) -> None:
+        self._step_due = False
+        try:
+            before = self.core.last_applied
+            self.core.tick()
+            self._carry_out(self.core.take_ready(disk_free=self._disk_free))
+            if self.core.last_applied != before:
+                self._applied()
+            if self.core.leader is not None:
+                self._leader_seen = self.clock.now()
+            if self.core.more_to_do:
+                self.kick()
+        except Exception as error:
+            self._crash(error)
+
+    def _crash(self, error: BaseException) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    def _carry_out(self, ready: Ready) -> None:
+        if ready.ops:
+            self._disk_free = False
+            self._in_thread(self._wal_thread, self._wal.append, ready.ops, then=lambda _: self._durable(ready.lsn))
+        frames: dict[int, bytes] = {}
+        for member, message in ready.messages:
+            # A message to several followers is one object: encode it once.
+            frame = frames.get(id(message))
+            if frame is None:
+                frame = frames[id(message)] = encode(message)
+            self._transport.send(member, frame)
+        for token, outcome, value in ready.completions:
+            self._answer(token, outcome, value)
+        if ready.capture is not None:
+            self._capture(ready.capture)
+        if ready.install is not None:
+            self._install(ready.install)
+
+    def _in_thread(
+        self,
+        pool: concurrent.futures.ThreadPoolExecutor,
+        work: Callable[..., Any],
+        *args: Any,
+        then: Callable[[Any], None],
+        otherwise: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Run blocking work; continue on the loop with its result. An error without a handler stops the node."""
+
+        def finish(future: concurrent.futures.Future[Any]) -> None:
+            error = future.exception()
+            if error is None:
+                then(future.result())
+            else:
+                (otherwise or self._crash)(error)
+            self.kick()
+
+        def done(future: concurrent.futures.Future[Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed under a planned stop
+                self._loop.call_soon_threadsafe(finish, future)
+
+        pool.submit(work, *args).add_done_callback(done)
+
+    def _durable(self, lsn: int) -> None:
+        self._disk_free = True
+        self.core.durable(lsn)
+
+    def _applied(self) -> None:
+        applied = self.core.last_applied
+        if self._applied_waiters:
+            still: list[tuple[int, asyncio.Future[None]]] = []
+            for index, future in self._applied_waiters:
+                if index > applied:
+                    still.append((index, future))
+                elif not future.done():
+                    future.set_result(None)
+            self._applied_waiters = still
+        self.on_applied(applied)
+
+    # -- snapshots -----------------------------------------------------------------------------------------------
+    def _capture(self, meta: SnapshotMeta) -> None:
+        chunks = self.machine.capture()
+
+        def saved(written: SnapshotMeta) -> None:
+            self.core.snapshot_saved(written)
+            self._wal_thread.submit(self._wal.drop_below, self.core.log.base_index)
+            log.info("snapshot to %d, %d bytes", written.index, written.size)
+
+        def failed(error: BaseException) -> None:
+            # The log keeps everything: nothing is lost, and it is tried again once the log has grown further.
+            log.error("snapshot failed: %s", error)
+            self.core.snapshotting = False
+
+        self._in_thread(self._snapshot_thread, self._snapshots.save, meta, chunks, then=saved, otherwise=failed)
+
+    def _install(self, meta: SnapshotMeta) -> None:
+        def loaded(state: Any) -> None:
+            self.core.installed(meta, state)
+            self._applied()
+            log.info("installed a snapshot to %d", meta.index)
+
+        def failed(error: BaseException) -> None:
+            if not isinstance(error, BrokenSnapshot | OSError):
+                self._crash(error)
+                return
+            log.error("a received snapshot was not taken: %s", error)
+            self.core.install_failed()
+
+        self._in_thread(
+            self._snapshot_thread, self._snapshots.finish, meta, self.machine, then=loaded, otherwise=failed
+        )
+
+    # -- peers ---------------------------------------------------------------------------------------------------
+    def greeting(self) -> Message:
+        core = self.core
+        return {"cluster": self.settings.cluster, "member": core.member, "blank": core.blank}
+
+    def peer_up(self, member: str, greeting: Message) -> None:
+        self._greetings[member] = greeting
+        self.core.peer_connected(member)
+        self._bootstrap()
+        self.kick()
+
+    def peer_down(self, member: str) -> None:
+        self._greetings.pop(member, None)
+        self._requests.lost(member)
+        self.core.peer_disconnected(member)
+        self.kick()
+
+    def peer_message(self, member: str, message: Message) -> None:
+        try:
+            self._dispatch(member, message)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            # An authenticated peer that sends a malformed message is of a version we do not know: say so, drop it.
+            log.error("message %s of %s dropped: %s", message.get("type"), member, type(error).__name__)
+        except Exception as error:
+            self._crash(error)
+        self.kick()
+
+    def _dispatch(self, member: str, message: Message) -> None:
+        kind = message["type"]
+        if kind == "propose":
+            self.core.propose(message["command"], (member, message["id"]))
+        elif kind == "read_index":
+            self.core.read((member, message["id"]))
+        elif kind == "outcome":
+            self._requests.answered(member, message["id"], message["outcome"], message["value"])
+        elif kind == "bootstrap":
+            if self.core.blank and name_of(member) == min(self.settings.peers):
+                self.core.bootstrap(tuple(message["voters"]))
+                log.info("first start: voters %s", ", ".join(message["voters"]))
+        else:
+            self.core.receive(member, message)
+
+    def _bootstrap(self) -> None:
+        """First start of a cluster: the first pod by name, seeing every other disk blank, writes the full list.
+
+        One decider and the full list make it race-free; a disk that is wiped later meets members that are not blank.
+        """
+        names = self.settings.peers
+        blank = {name_of(m): m for m, greeting in self._greetings.items() if greeting.get("blank") is True}
+        if not self.core.blank or self.settings.name != min(names):
+            return
+        if blank.keys() != names.keys() - {self.settings.name}:
+            return
+        voters = (self.core.member, *blank.values())
+        self.core.bootstrap(voters)
+        log.info("first start: voters %s", ", ".join(voters))
+        for member in blank.values():
+            self._transport.send(member, encode({"type": "bootstrap", "voters": voters}))
+
+    def _steward(self) -> None:
+        """Leader: let new disks in and old ones go, one committed step at a time."""
+        core, now = self.core, self.clock.now()
+        if not core.leading or now - self._stewarded < self.settings.election_max:
+            return
+        self._stewarded = now
+        if core.config_index > core.commit_index:
+            return
+        level = {m for m, p in core.progress.items() if p.match >= core.commit_index and p.transfer is None}
+        change = steward.next_step(core.config, core.connected | {core.member}, level, self.settings.peers.keys())
+        if change is not None and not core.propose_config(change):
+            log.info("membership: voters %s learners %s", change.voters, change.learners)
+
+    # -- requests ------------------------------------------------------------------------------------------------
+    def _answer(self, token: Any, outcome: str, value: Any) -> None:
+        if isinstance(token, tuple):
+            member, number = token
+            frame = encode({"type": "outcome", "id": number, "outcome": outcome, "value": value})
+            self._transport.send(member, frame)
+        elif not token.done():
+            token.set_result((outcome, value))
+
+    async def _ask(self, kind: str, command: bytes, deadline: float) -> Outcome:
+        """Hand one request to the leader, wherever it is, and wait for its outcome."""
+        core, number = self.core, 0
+        if core.leading:
+            future: asyncio.Future[Outcome] = self._loop.create_future()
+            if kind == "propose":
+                core.propose(command, future)
+            else:
+                core.read(future)
+            self.kick()
+        else:
+            assert core.leader is not None
+            number, future = self._requests.open(core.leader)
+            if not self._transport.send(core.leader, encode({"type": kind, "id": number, "command": command})):
+                self._requests.forget(number)
+                return ("unreachable", None)
+        try:
+            async with asyncio.timeout(max(0.0, deadline - self.clock.now())):
+                return await future
+        finally:
+            self._requests.forget(number)
+
+    async def _until_leader(self, kind: str, command: bytes, want: str, timeout: float) -> Any:
+        """Ask until the outcome is the wanted one; leader changes are tried again within the deadline."""
+        deadline = self.clock.now() + timeout
+        patience = self.settings.election_max * NO_LEADER_TIMEOUTS
+        while self.clock.now() < deadline:
+            if self.core.leader is None:
+                if self.clock.now() - self._leader_seen > patience:
+                    raise self._no_quorum()
+            else:
+                try:
+                    outcome, value = await self._ask(kind, command, deadline)
+                except TimeoutError:
+                    break
+                if outcome == want:
+                    return value
+            await asyncio.sleep(self.clock.uniform(RETRY_LOW, RETRY_HIGH))
+        if not self.core.has_quorum:
+            raise self._no_quorum()
+        raise Retry("the cluster did not answer in time", code="unavailable", hint="try again", after=0.5)
+
+    def _no_quorum(self) -> Retry:
+        voters = self.core.config.voters
+        here = len(set(voters) & (self.core.connected | {self.core.member}))
+        return Retry(
+            f"no quorum: {here} of {len(voters)} voters are in reach of {self.settings.name}",
+            code="no_quorum",
+            hint="nothing was changed by this refusal; writes work again when a majority of nodes is back",
+            after=1.0,
+        )
+
+    async def propose(self, command: bytes, timeout: float) -> bytes:
+        """Replicate a command and return the state machine's result. The command must carry a request id: it may be
+        handed over more than once. Raises Retry (no_quorum, unavailable)."""
+        result: bytes = await self._until_leader("propose", command, APPLIED, timeout)
+        return result
+
+    async def read_barrier(self, timeout: float) -> int:
+        """Linearizable read: returns once everything acknowledged before the call is applied here. Raises Retry."""
+        deadline = self.clock.now() + timeout
+        index: int = await self._until_leader("read_index", b"", READ, timeout)
+        if not await self.wait_applied(index, deadline - self.clock.now()):
+            raise Retry("this node is behind", code="unavailable", hint="try again or ask another node", after=0.2)
+        return index
+
+    async def wait_applied(self, index: int, timeout: float) -> bool:
+        """True once this node has applied index, False if it has not by then."""
+        if self.core.last_applied >= index:
+            return True
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._applied_waiters.append((index, future))
+        try:
+            async with asyncio.timeout(max(0.0, timeout)):
+                await future
+        except TimeoutError:
+            return False
+        return True
+
+    # -- status --------------------------------------------------------------------------------------------------
+    def status(self) -> RaftStatus:
+        core = self.core
+        quorum = core.has_quorum
+        return RaftStatus(
+            name=self.settings.name,
+            member=core.member,
+            state=core.state_name,
+            leader=name_of(core.leader) if core.leader else None,
+            term=core.term,
+            commit_index=core.commit_index,
+            applied=core.last_applied,
+            last_index=core.log.last_index,
+            voters=tuple(name_of(m) for m in core.config.voters),
+            learners=tuple(name_of(m) for m in core.config.learners),
+            connected=tuple(sorted(name_of(m) for m in core.connected)),
+            quorum=quorum,
+            ready=quorum and core.disk_ok and core.installing is None and not core.blank and not self._stopping,
+            disk_ok=core.disk_ok,
+        )
