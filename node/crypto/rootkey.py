@@ -1,0 +1,100 @@
+"""The root key: 32 bytes from a mounted Secret that wrap every other key, and the folder it lives in.
+
+Why it exists: whoever lacks it has ciphertext only; rotating it re-wraps small keys and never touches data.
+What it refuses to do: invent a new key over existing data (VSecM does, and its data is lost), write over an existing
+identity, or show a key in a repr or a message. Keys are told apart by an id derived from them, not reversible.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from node.crypto.primitives import KEY, NONCE, Aead, NotAuthentic, derive
+from node.errors import Fatal
+
+FILE = "root.key"
+# A wrapped key names the root key it needs in its first bytes, so that a wrong one is told, not guessed.
+_ID = 4
+
+
+class RootKey:
+    """Wraps and unwraps 32-byte keys."""
+
+    __slots__ = ("_wrapping", "id")
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY:
+            raise Fatal(f"the root key has {len(key)} bytes, not {KEY}", hint="restore the Secret that holds it")
+        # The root key itself encrypts nothing; a derived key does, so that its id reveals nothing of use.
+        self._wrapping = Aead(derive(key, b"wrap"))
+        self.id = derive(key, b"id")[:_ID].hex()
+
+    @classmethod
+    def load(cls, folder: Path) -> RootKey:
+        """From `<folder>/root.key`. Raises Fatal when it is missing or not 32 bytes."""
+        try:
+            return cls((folder / FILE).read_bytes())
+        except OSError as error:
+            raise Fatal(
+                f"the root key {folder / FILE} cannot be read: {error.strerror}",
+                hint="restore the Secret with the root key; a new one would not open the existing data",
+            ) from None
+
+    def wrap(self, key: bytes, aad: bytes) -> bytes:
+        """Wrapped key: root key id, random nonce, ciphertext. Random nonces: a few wraps per file and rotation, far
+        below the 2^32 that SP 800-38D allows for one key."""
+        nonce = os.urandom(NONCE)
+        return bytes.fromhex(self.id) + nonce + self._wrapping.seal(nonce, key, aad)
+
+    def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
+        """The key. Raises Fatal: a wrong root key, or wrapped bytes that were changed."""
+        needed = wrapped[:_ID].hex()
+        if needed != self.id:
+            raise Fatal(
+                f"the data was sealed with root key {needed}, the mounted one is {self.id}",
+                hint="restore the Secret that holds the original root key; nothing was changed or wiped",
+            )
+        try:
+            return self._wrapping.open(wrapped[_ID : _ID + NONCE], wrapped[_ID + NONCE :], aad)
+        except NotAuthentic:
+            raise Fatal("a wrapped key has been damaged", hint="restore the file it lies in, or this volume") from None
+
+    def __repr__(self) -> str:
+        return f"RootKey(id={self.id})"
+
+
+def create_identity(folder: Path, cluster: str) -> bool:
+    """Make root key and the two certificate authorities, once. False if the folder is there already.
+
+    The finished folder appears by one rename, so of two callers at once exactly one wins and nobody sees half of it.
+    Raises Fatal when the place cannot be written.
+    """
+    from node.crypto.certs import new_authority  # keeps x509 out of the import of every unwrap
+
+    if folder.exists() and any(folder.iterdir()):
+        return False
+    building = folder.with_name(f".{folder.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        building.mkdir(parents=True, mode=0o700)
+        _private(building / FILE, os.urandom(KEY))
+        for role in ("peer", "server"):
+            key, certificate = new_authority(f"{cluster} {role} CA")
+            _private(building / f"{role}-ca.key", key)
+            _private(building / f"{role}-ca.crt", certificate)
+        os.rename(building, folder)
+    except OSError as error:
+        shutil.rmtree(building, ignore_errors=True)
+        if folder.exists() and any(folder.iterdir()):
+            return False
+        raise Fatal(f"cannot write the identity folder {folder}: {error.strerror}") from None
+    return True
+
+
+def _private(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
