@@ -35,6 +35,11 @@ class Keyring:
         """The newest data key's generation, 0 when there is none yet."""
         return max(self._keys, default=0)
 
+    @property
+    def generations(self) -> int:
+        """How many data keys are known here."""
+        return len(self._keys)
+
     def _wrap_aad(self, generation: int) -> bytes:
         return f"data key\0{self._cluster}\0{generation}".encode()
 

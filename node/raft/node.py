@@ -84,6 +84,7 @@ class RaftNode:
         self._disk_free = True
         self._step_due = False
         self._stopping = False
+        self._closed = False
         self._requests = Requests()
         self._greetings: dict[str, Message] = {}
         self._applied_waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -119,16 +120,21 @@ class RaftNode:
         self._snapshots.load(self.machine, self._log.base_index)
         align(self._log, self._snapshots)
 
-    async def stop(self, timeout: float = 2.0) -> None:
-        """Planned stop: hand over leadership, answer what is in flight, then close."""
+    async def hand_over(self, timeout: float = 1.5) -> None:
+        """Planned stop, first half: give leadership away and withdraw readiness; requests are still forwarded."""
         self._stopping = True
         deadline = self.clock.now() + timeout
         if self.core.leading and self.core.transfer_leadership():
             while self.core.leading and self.core.handover and self.clock.now() < deadline:
                 self.kick()
                 await asyncio.sleep(0.005)
+
+    async def stop(self, timeout: float = 1.0) -> None:
+        """Planned stop, second half: let the disk finish what it has, then close everything."""
+        deadline = self.clock.now() + timeout
         while not self._disk_free and self.clock.now() < deadline:  # noqa: ASYNC110 - bounded, and once in a life
             await asyncio.sleep(0.005)
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         await self._transport.stop()
@@ -139,13 +145,9 @@ class RaftNode:
     # -- the step ------------------------------------------------------------------------------------------------
     def kick(self) -> None:
         """Run a step in this turn of the loop; many kicks make one step."""
-        if not self._step_due and not self._stopping_done:
+        if not self._step_due and not self._closed and not self.failed.done():
             self._step_due = True
             self._loop.call_soon(self._step)
-
-    @property
-    def _stopping_done(self) -> bool:
-        return self.failed.done()
 
     def _tick(self) -> None:
         # Half a heartbeat: a heartbeat is never more than that late, and an election deadline neither.
@@ -155,6 +157,8 @@ class RaftNode:
 
     def _step(self) -> None:
         self._step_due = False
+        if self._closed:
+            return
         try:
             before = self.core.last_applied
             self.core.tick()

@@ -50,7 +50,14 @@ class Wal:
     # -- start ---------------------------------------------------------------------------------------------------
     def load(self, new_member: str) -> Log:
         """Read everything back, cut a torn end, open a new segment. `new_member` becomes the identity of a disk
-        that has none. Raises Fatal when the content is damaged."""
+        that has none. Raises Fatal when the content is damaged; the folder is then let go."""
+        try:
+            return self._load(new_member)
+        except BaseException:
+            self.files.release()
+            raise
+
+    def _load(self, new_member: str) -> Log:
         log, numbers = Log(), self._numbers()
         for number in numbers:
             last = number == numbers[-1]

@@ -1,0 +1,101 @@
+"""`safe-node`: runs one node, or makes the identity of a new cluster.
+
+Why it exists: the process around node.app: command line, logging, signals, and what a process holding secrets does to
+itself first (no core dumps, no debugger, no swap if the limit allows it).
+What it refuses to do: start with settings that cannot work; the line says which and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ctypes
+import logging
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from node import settings
+from node.clock import SystemClock
+from node.errors import Fatal, SafeError
+
+PR_SET_DUMPABLE = 4
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
+STOPPED_BY_FAULT = 70  # EX_SOFTWARE: restart me, and look at the log
+
+
+def harden() -> list[str]:
+    """Keep memory from leaving this process by core dump, ptrace or swap. Returns what could not be had."""
+    missing = []
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        missing.append("PR_SET_DUMPABLE")
+    unlimited = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY
+    if not unlimited or libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0:
+        missing.append("mlockall (RLIMIT_MEMLOCK): use nodes without swap, as Kubernetes does by default")
+    return missing
+
+
+def set_up_logging(level: str) -> None:
+    """Log lines to stderr; audit lines, JSON already, to stdout."""
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    audit = logging.getLogger("audit")
+    audit.propagate = False
+    audit.setLevel(logging.INFO)
+    out = logging.StreamHandler(sys.stdout)
+    out.setFormatter(logging.Formatter("%(message)s"))
+    audit.addHandler(out)
+
+
+async def serve() -> None:
+    from node.app import App
+
+    loaded = settings.load(os.environ)
+    set_up_logging(loaded.log_level)
+    for what in harden():
+        logging.getLogger("node").warning("not available here: %s", what)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await App(loaded, SystemClock()).run(stop)
+
+
+def init_identity(folder: Path, cluster: str) -> None:
+    from node.crypto.rootkey import create_identity
+
+    made = create_identity(folder, cluster)
+    print(f"{'made' if made else 'kept'} {folder}", file=sys.stderr)  # noqa: T201 - a command's answer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="safe-node",
+        description="Runs one node of a raftsafe cluster. Settings come from SAFE_* variables; see node/DESIGN.md.",
+    )
+    actions = parser.add_subparsers(dest="action")
+    identity = actions.add_parser("init-identity", help="make root key and certificate authorities, once")
+    identity.add_argument("folder", type=Path)
+    identity.add_argument("--cluster", default="raftsafe")
+    options = parser.parse_args()
+    try:
+        if options.action == "init-identity":
+            init_identity(options.folder, options.cluster)
+        else:
+            uvloop.run(serve())
+    except SafeError as error:
+        hint = f"\nhint: {error.hint}" if error.hint else ""
+        print(f"safe-node: {error.message}{hint}", file=sys.stderr)  # noqa: T201 - the last line of the log
+        sys.exit(STOPPED_BY_FAULT if isinstance(error, Fatal) else 1)
+    except OSError as error:
+        print(f"safe-node: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Request bodies, headers and queries, checked as strictly as they can be: types, unknown and double keys, sizes.
+
+Why it exists: a mistyped key must be an error and not a setting that silently does nothing.
+What it refuses to do: quote what it refuses. The caller's text may be a value in the wrong place, so messages name the
+key they expected, a well-formed field name, or a position; and no exception raised here holds the body.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from node.errors import Rejected
+from sidecar.wire import names
+
+MAX_BODY: Final = 2 << 20
+"""Bytes: 1 MiB of values is 1.4 MiB of base64; names, grants and white space fit into the rest."""
+MAX_INT: Final = (1 << 53) - 1
+"""The largest integer every JSON reader takes without loss."""
+MAX_PAGE: Final = 1000
+"""Secrets in one answer of the list: about half a megabyte of JSON, some 10 ms of the loop."""
+MAX_PREFIX: Final = 320
+"""Characters; the longest namespace/name has 317."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PutBody:
+    """A write as it was asked for. Times in milliseconds since the epoch. The values are not in the repr."""
+
+    fields: Mapping[str, bytes] = dataclasses.field(repr=False)
+    grants: tuple[str, ...] | None
+    if_version: int | None
+    not_before_ms: int | None
+    expires_ms: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GrantsBody:
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+
+
+class _Twice(Exception):
+    pass
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise _Twice
+    return out
+
+
+def _no_constant(_: str) -> Any:
+    raise ValueError
+
+
+def parse(data: bytes, known: Iterable[str]) -> dict[str, Any]:
+    """The JSON object in `data`, which may have the `known` keys only. Raises Rejected invalid.
+
+    The decoder's own exceptions hold the whole text, so they end inside this function and are no one's cause."""
+    wrong, hint = "", ""
+    value: Any = None
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_no_constant)
+    except _Twice:
+        wrong, hint = "the body names a key twice", "each key and each field may stand there once"
+    except UnicodeDecodeError:
+        wrong, hint = "the body is not UTF-8", "values are base64; everything else is plain text"
+    except json.JSONDecodeError as error:
+        wrong, hint = f"the body is not JSON (line {error.lineno}, column {error.colno})", "see /v1/openapi.json"
+    except (ValueError, RecursionError):
+        wrong, hint = "the body is not JSON of a reasonable kind", "see /v1/openapi.json"
+    if wrong:
+        raise Rejected(wrong, hint=hint)
+    if not isinstance(value, dict):
+        raise Rejected("the body is not a JSON object", hint="it begins with { and ends with }")
+    if not set(value) <= set(known):
+        raise Rejected("the body has a key that does not exist", hint=f"the keys are: {', '.join(known)}")
+    return value
+
+
+def put(data: bytes) -> PutBody:
+    """Raises Rejected: invalid, naming the key; too_large for values over 1 MiB together."""
+    body = parse(data, ("fields", "grants", "if_version", "not_before_ms", "expires_ms"))
+    return PutBody(
+        _fields(body.get("fields")),
+        None if body.get("grants") is None else _grants(body["grants"], "grants"),
+        _integer(body, "if_version"),
+        _integer(body, "not_before_ms"),
+        _integer(body, "expires_ms"),
+    )
+
+
+def grants(data: bytes) -> GrantsBody:
+    """Raises Rejected invalid, naming the key."""
+    body = parse(data, ("add", "remove"))
+    out = GrantsBody(_grants(body.get("add", []), "add"), _grants(body.get("remove", []), "remove"))
+    if not out.add and not out.remove:
+        raise Rejected("add and remove are both empty", hint='send for example {"add": ["payments/api"]}')
+    if set(out.add) & set(out.remove):
+        raise Rejected("a grant stands in add and in remove", hint="decide for one of them")
+    return out
+
+
+def _fields(value: object) -> dict[str, bytes]:
+    if not isinstance(value, dict) or not value:
+        raise Rejected(
+            "fields is missing or is not an object with at least one field",
+            hint='send for example {"fields": {"value": "<base64>"}}',
+        )
+    if len(value) > names.MAX_FIELDS:
+        raise Rejected(f"fields has more than {names.MAX_FIELDS} fields", code="too_large", hint="use several secrets")
+    out: dict[str, bytes] = {}
+    for position, (name, text) in enumerate(value.items(), start=1):
+        if not names.is_field(name):
+            raise Rejected(
+                f"the name of field number {position} is not well-formed",
+                hint="1 to 253 letters, digits, '.', '_' and '-', starting with a letter or digit, without '..'",
+            )
+        out[name] = _base64(name, text)
+    if sum(map(len, out.values())) > names.MAX_SECRET_BYTES:
+        raise Rejected(
+            f"the values are larger than {names.MAX_SECRET_BYTES} bytes together",
+            code="too_large",
+            hint="a secret holds keys and credentials; encrypt larger data with a key from here and keep it elsewhere",
+        )
+    return out
+
+
+def _base64(name: str, text: object) -> bytes:
+    """Standard alphabet, padded, canonical: what does not encode back to the same text was cut or changed."""
+    decoded: bytes | None = None
+    if isinstance(text, str):
+        try:
+            decoded = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            decoded = None
+        if decoded is not None and text[-4:] != base64.b64encode(decoded[-(len(decoded) % 3 or 3) :]).decode()[-4:]:
+            decoded = None
+    if decoded is None:
+        raise Rejected(
+            f"fields.{name} is not base64",
+            hint='the standard alphabet (A-Z a-z 0-9 + /) with = at the end, no line breaks; an empty value is ""',
+        )
+    return decoded
+
+
+def _grants(value: object, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise Rejected(f"{key} is not a list", hint='write for example ["payments/api"]')
+    for position, grant in enumerate(value, start=1):
+        if not isinstance(grant, str) or len(grant) > MAX_PREFIX:
+            raise Rejected(f"{key}: entry number {position} is not a text", hint='write for example ["payments/api"]')
+    return tuple(value)
+
+
+def _integer(body: Mapping[str, Any], key: str) -> int | None:
+    value = body.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_INT:
+        raise Rejected(f"{key} is not a whole number from 0", hint="times are milliseconds since 1970 (UTC)")
+    return value
+
+
+def query(request: web.Request, *known: str) -> dict[str, str]:
+    """The query, each key once and known. Raises Rejected invalid."""
+    out = dict(request.query)
+    if len(out) != len(request.query) or not set(out) <= set(known):
+        keys = ", ".join(known) or "none"
+        raise Rejected("the query has a key that does not exist, or one twice", hint=f"the keys are: {keys}")
+    if any(len(value) > MAX_PREFIX for value in out.values()):
+        raise Rejected("the query has a value that is too long")
+    return out
+
+
+def query_integer(values: Mapping[str, str], key: str, low: int, high: int) -> int | None:
+    """A decimal number of the query between `low` and `high`, None without it. Raises Rejected invalid."""
+    text = values.get(key)
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 16 or not low <= int(text) <= high:
+        raise Rejected(f"{key} is not a whole number from {low} to {high}")
+    return int(text)
+
+
+def query_flag(values: Mapping[str, str], key: str) -> bool:
+    text = values.get(key, "false")
+    if text not in ("true", "false"):
+        raise Rejected(f"{key} is neither true nor false")
+    return text == "true"
+
+
+def query_local(values: Mapping[str, str]) -> bool:
+    """Whether the caller takes this node's own copy. Raises Rejected invalid."""
+    text = values.get("consistency", "linearizable")
+    if text not in ("local", "linearizable"):
+        raise Rejected("consistency is neither linearizable nor local")
+    return text == "local"
+
+
+def request_id(request: web.Request, subject: str, fresh: bytes, part: str = "") -> bytes:
+    """The 16 bytes under which the store applies this change once: `fresh` ones, or those that the Idempotency-Key
+    stands for. The key counts per subject, method and path, so one used twice by mistake cannot swallow a change of
+    another secret; `part` tells apart the changes of one request. Raises Rejected invalid."""
+    given = request.headers.getall("Idempotency-Key", [])
+    if not given:
+        return fresh if not part else hashlib.sha256(fresh + part.encode()).digest()[:16]
+    key = given[0]
+    if len(given) > 1 or not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+        raise Rejected(
+            "Idempotency-Key is not 1 to 255 printable ASCII characters",
+            hint="make a random one, for example 32 hex digits, and send it again with each retry",
+        )
+    return hashlib.sha256("\0".join((subject, request.method, request.path, part, key)).encode()).digest()[:16]

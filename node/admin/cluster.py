@@ -1,0 +1,104 @@
+"""Handlers about the node itself: status, sidecars, probes, and the description of the API.
+
+Why it exists: readiness is withdrawn when a node cannot serve, and says why in one line.
+What it refuses to do: ask other nodes. Each tells of itself; whoever wants the whole picture asks each.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from aiohttp import web
+
+from node.admin import bodies
+from node.admin.openapi import DOCUMENT
+from node.admin.services import RaftStatus, Receipt, Services
+
+
+def _version() -> str:
+    try:
+        return version("raftsafe")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def receipt_view(receipt: Receipt) -> dict[str, Any]:
+    """One sidecar as JSON; `placed` is "ns/name" -> version in its files."""
+    return {
+        "pod": receipt.pod,
+        "namespace": receipt.namespace,
+        "serviceaccount": receipt.serviceaccount,
+        "node": receipt.node,
+        "since_ms": receipt.since_ms,
+        "index": receipt.index,
+        "placed": dict(receipt.placed),
+        "error": receipt.error,
+        "stale": receipt.stale,
+    }
+
+
+def why_not_ready(status: RaftStatus) -> str:
+    """One line; empty when the node is ready."""
+    if status.ready:
+        return ""
+    if not status.disk_ok:
+        return "the disk does not take writes in time"
+    if status.state == "blank":
+        return "this node has an empty disk and is not a member yet; it waits for the others"
+    if status.leader is None:
+        return "no leader is known"
+    return f"catching up with {status.leader}: {status.applied} of {max(status.commit_index, status.applied)} applied"
+
+
+class Cluster:
+    """The handlers; each returns JSON or, for the probes, one line of text."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._version = _version()
+        self._document = json.dumps(DOCUMENT).encode()
+
+    async def status(self, request: web.Request) -> web.Response:
+        bodies.query(request)
+        services = self._services
+        status = services.raft.status()
+        return web.json_response(
+            {
+                "node": services.settings.name,
+                "version": self._version,
+                "name": status.name,
+                "member": status.member,
+                "state": status.state,
+                "leader": status.leader,
+                "term": status.term,
+                "commit_index": status.commit_index,
+                "applied": status.applied,
+                "last_index": status.last_index,
+                "voters": list(status.voters),
+                "learners": list(status.learners),
+                "connected": list(status.connected),
+                "quorum": status.quorum,
+                "ready": status.ready,
+                "disk_ok": status.disk_ok,
+                "stale": not status.quorum,
+                "secrets": len(services.store),
+                "sidecars": sum(1 for _ in services.sidecars.receipts()),
+            }
+        )
+
+    async def sidecars(self, request: web.Request) -> web.Response:
+        bodies.query(request)
+        return web.json_response([receipt_view(receipt) for receipt in self._services.sidecars.receipts()])
+
+    async def document(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._document, content_type="application/json")
+
+    async def live(self, request: web.Request) -> web.Response:
+        """The loop turns: that is all liveness may depend on, else a lost quorum would restart every pod."""
+        return web.Response(text="ok\n")
+
+    async def ready(self, request: web.Request) -> web.Response:
+        why = why_not_ready(self._services.raft.status())
+        return web.Response(status=503 if why else 200, text=f"{why or 'ok'}\n")

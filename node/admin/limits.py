@@ -1,0 +1,97 @@
+"""How much the admin API takes on at once, so that no crowd of requests takes the node's memory or its loop.
+
+Why it exists: delivery and Raft share this process; a request that would have to wait is told so (429).
+What it refuses to do: queue.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from node.admin.bodies import MAX_BODY
+from node.errors import Rejected, Retry
+
+MAX_REQUESTS: Final = 512
+"""Requests handled at once: each costs some 20 KiB, and one node's log takes about as many writes in a deadline."""
+MAX_BODIES: Final = 32 << 20
+"""Bytes of bodies held at once: 16 of the largest; text, values and sealed copies together are about 4 times that."""
+CHUNK: Final = 64 << 10
+
+
+class Limits:
+    """Counts what is held. Use from one event loop."""
+
+    def __init__(self) -> None:
+        self._requests = 0
+        self._bytes = 0
+
+    def enter(self) -> None:
+        """Raises Retry too_many_requests."""
+        if self._requests >= MAX_REQUESTS:
+            raise Retry(
+                f"this node handles {MAX_REQUESTS} requests already",
+                code="too_many_requests",
+                hint="wait a second",
+                after=1,
+            )
+        self._requests += 1
+
+    def leave(self) -> None:
+        self._requests -= 1
+
+    async def body(self, request: web.Request) -> Body:
+        """Reads the body; the size is checked before a byte of it is, and again while it comes.
+
+        Raises Rejected (invalid, too_large) or Retry too_many_requests."""
+        if request.headers.get("Content-Encoding"):
+            raise Rejected("the body is compressed", hint="send it as it is, without Content-Encoding")
+        if request.content_type != "application/json":
+            raise Rejected("the body is not marked as JSON", hint="send the header Content-Type: application/json")
+        size = MAX_BODY if request.content_length is None else request.content_length
+        if size > MAX_BODY:
+            raise _too_large()
+        if self._bytes + size > MAX_BODIES:
+            raise Retry(
+                "this node holds too many large requests", code="too_many_requests", hint="wait a second", after=1
+            )
+        self._bytes += size
+        try:
+            return Body(await _read(request, size), self, size)
+        except BaseException:
+            self._bytes -= size
+            raise
+
+    def give_back(self, size: int) -> None:
+        self._bytes -= size
+
+
+class Body:
+    """A context manager around the bytes: what was reserved for them is given back at its end."""
+
+    def __init__(self, data: bytes, limits: Limits, reserved: int) -> None:
+        self._data = data
+        self._limits = limits
+        self._reserved = reserved
+
+    def __enter__(self) -> bytes:
+        return self._data
+
+    def __exit__(self, *_: object) -> None:
+        self._data = b""
+        self._limits.give_back(self._reserved)
+
+
+async def _read(request: web.Request, size: int) -> bytes:
+    out = bytearray()
+    while chunk := await request.content.read(CHUNK):
+        out += chunk
+        if len(out) > size:
+            raise _too_large()
+    return bytes(out)
+
+
+def _too_large() -> Rejected:
+    hint = "a secret is at most 1 MiB; encrypt larger data with a key from here and keep it elsewhere"
+    return Rejected(f"the body is larger than {MAX_BODY} bytes", code="too_large", hint=hint)

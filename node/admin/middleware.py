@@ -1,0 +1,100 @@
+"""What happens around every handler: request id, limits, deadline, admission, the error's answer, the audit line.
+
+Why it exists: no handler can forget one of these. What it refuses to do: log the message of an exception it does not
+know, or let one travel on to a server that would print it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import traceback
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from node.admin import audit, auth, problem
+from node.admin.context import KEY, Context, deadline_passed
+from node.admin.limits import Limits
+from node.admin.services import Services
+from node.errors import Fatal, SafeError
+
+log = logging.getLogger("node.admin")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+PROBES = frozenset({"probe.live", "probe.ready"})
+OPEN = PROBES | {"api.document"}
+"""Actions without a token: probes cannot have one, and the document describes only what is public in the source."""
+
+
+def middleware(services: Services, limits: Limits) -> Middleware:
+    """The one middleware of the application."""
+
+    @web.middleware
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        clock = services.clock
+        started = clock.now()
+        context = Context(
+            request_id=clock.token(8).hex(),
+            action=request.match_info.route.name or "unknown",
+            remote=request.remote or "",
+            deadline=started + services.deadline,
+            clock=clock,
+        )
+        request[KEY] = context
+        response, result = await _answer(request, handler, services, limits)
+        response.headers["X-Request-Id"] = context.request_id
+        response.headers["Cache-Control"] = "no-store"
+        if context.action not in PROBES:
+            took = int((clock.now() - started) * 1000)
+            audit.write(context, services.settings.name, clock.wall_ms(), took, response.status, result)
+        return response
+
+    return around
+
+
+async def _answer(
+    request: web.Request, handler: Handler, services: Services, limits: Limits
+) -> tuple[web.StreamResponse, str]:
+    """The response and the word for the audit line: "ok" or the stable code."""
+    context: Context = request[KEY]
+    try:
+        return await _admitted(request, handler, services, limits), "ok"
+    except SafeError as known:
+        error = known
+    except web.HTTPException as refused:
+        error = problem.from_http(refused)
+    except TimeoutError:
+        error = deadline_passed()
+    except ConnectionError:
+        error = SafeError("the client went away")
+    except Exception as unknown:
+        error = SafeError(_where(unknown))
+    if problem.status_of(error) == 500:
+        # Our own words are made of names and codes (node.errors) and may be printed.
+        text = error.message if isinstance(error, Fatal) or type(error) is SafeError else type(error).__name__
+        log.error("request %s (%s) failed: %s", context.request_id, context.action, text)
+    response = problem.answer(error, context.request_id)
+    return response, "internal" if response.status == 500 else error.code
+
+
+def _where(error: Exception) -> str:
+    """Type and place of an exception, without its message, which may quote what it choked on."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {os.path.basename(last.filename)}:{last.lineno}"
+
+
+async def _admitted(request: web.Request, handler: Handler, services: Services, limits: Limits) -> web.StreamResponse:
+    action = request[KEY].action
+    if action in PROBES:  # a busy node is not a dead one
+        return await handler(request)
+    limits.enter()
+    try:
+        async with asyncio.timeout(services.deadline):
+            if action not in OPEN:
+                await auth.authorise(request, services)
+            return await handler(request)
+    finally:
+        limits.leave()

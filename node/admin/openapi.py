@@ -1,0 +1,317 @@
+"""The API described as OpenAPI 3.1, kept by hand next to the routes and tested against them.
+
+Why it exists: a client in another language needs nothing but this document, which every node serves.
+What it refuses to do: describe what is not there; a test compares both ways.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from node.admin.bodies import MAX_BODY, MAX_PAGE
+from node.admin.problem import STATUS
+from sidecar.wire import names
+
+Json = dict[str, Any]
+
+_MS: Final[Json] = {"type": "integer", "minimum": 0, "description": "milliseconds since 1970-01-01 UTC"}
+_MS_OR_NULL: Final[Json] = {**_MS, "type": ["integer", "null"]}
+_GRANTS: Final[Json] = {
+    "type": "array",
+    "items": {"type": "string", "examples": ["payments/api", "payments/*"]},
+    "maxItems": 4096,
+    "description": "namespace/serviceaccount; each part may be * alone",
+}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _body(name: str) -> Json:
+    return {"required": True, "content": {"application/json": {"schema": _ref(name)}}}
+
+
+def _ok(text: str, schema: Json) -> Json:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def _answers(text: str, schema: Json, *problems: str) -> Json:
+    every = sorted({STATUS[code] for code in ("invalid", "unauthenticated", "forbidden", "internal", *problems)})
+    problem = {"application/problem+json": {"schema": _ref("Problem")}}
+    words = {status: ", ".join(code for code in STATUS if STATUS[code] == status) for status in every}
+    return {"200": _ok(text, schema)} | {
+        str(status): {"description": words[status], "content": problem} for status in every
+    }
+
+
+def _query(name: str, schema: Json, text: str) -> Json:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
+
+
+_NAME: Final = [
+    {
+        "name": "namespace",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"},
+    },
+    {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "maxLength": 253, "pattern": "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"},
+        "description": "without two dots in a row",
+    },
+]
+_KEY: Final[Json] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "The same key again, by the same subject on the same route, is applied once and answered alike.",
+}
+_CONSISTENCY: Final = _query(
+    "consistency",
+    {"enum": ["linearizable", "local"], "default": "linearizable"},
+    "local: this node's own copy, also without a quorum; the header Raftsafe-Stale says whether it may be out of date",
+)
+_STALE: Final[Json] = {
+    "Raftsafe-Stale": {"description": "with consistency=local: no quorum now", "schema": {"enum": ["true", "false"]}}
+}
+_AWAY: Final = ("too_many_requests", "no_quorum")
+_CHANGE: Final = ("not_found", "conflict", "deleted", "too_large", *_AWAY)
+
+
+def _read(text: str, schema: Json, *problems: str) -> Json:
+    out = _answers(text, schema, *problems, *_AWAY)
+    out["200"]["headers"] = _STALE
+    return out
+
+
+_SECRET: Final[Json] = {
+    "parameters": _NAME,
+    "put": {
+        "operationId": "putSecret",
+        "summary": "Make a secret, or replace all its fields with a new version.",
+        "description": f"The body is at most {MAX_BODY} bytes.",
+        "parameters": [_KEY],
+        "requestBody": _body("Put"),
+        "responses": _answers("committed and durable on a majority of nodes", _ref("Written"), *_CHANGE),
+    },
+    "get": {
+        "operationId": "getSecret",
+        "summary": "What is known of a secret. There is no route that returns a value.",
+        "parameters": [
+            _CONSISTENCY,
+            _query("delivered", {"type": "boolean"}, "count this node's sidecars that hold it, too"),
+        ],
+        "responses": _read("its metadata", _ref("Secret"), "not_found"),
+    },
+    "delete": {
+        "operationId": "deleteSecret",
+        "summary": "Delete a secret; undelete brings it back.",
+        "parameters": [
+            _KEY,
+            _query("if_version", {"type": "integer", "minimum": 0}, "only if this is the version now"),
+        ],
+        "responses": _answers("deleted", _ref("Written"), *_CHANGE),
+    },
+}
+_UNDELETE: Final[Json] = {
+    "parameters": _NAME,
+    "post": {
+        "operationId": "undeleteSecret",
+        "summary": "Bring a deleted secret back. There is no request body.",
+        "parameters": [_KEY],
+        "responses": _answers("it is back", _ref("Written"), *_CHANGE),
+    },
+}
+_GRANTS_PATH: Final[Json] = {
+    "parameters": _NAME,
+    "post": {
+        "operationId": "changeGrants",
+        "summary": "Give a secret to workloads, or take it back from them.",
+        "description": "With both lists, add is committed first; a failure between them is answered as an error and "
+        "the same request with the same Idempotency-Key completes it.",
+        "parameters": [_KEY],
+        "requestBody": _body("Grants"),
+        "responses": _answers("changed", _ref("Written"), *_CHANGE),
+    },
+}
+_LIST: Final[Json] = {
+    "get": {
+        "operationId": "listSecrets",
+        "summary": "Metadata of secrets in the order of their names, page by page.",
+        "parameters": [
+            _query("namespace", {"type": "string"}, "only this namespace"),
+            _query("prefix", {"type": "string"}, "only names that begin so"),
+            _query("after", {"type": "string"}, "begin after this namespace/name; `next` of the page before"),
+            _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100}, "page size"),
+            _CONSISTENCY,
+        ],
+        "responses": _read("one page", _ref("Page")),
+    }
+}
+
+
+def _plain(text: str) -> Json:
+    return {"description": text, "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+def _probe(operation: str, summary: str, *, may_fail: bool) -> Json:
+    responses = {"200": _plain("ok")} | ({"503": _plain("one line: why not")} if may_fail else {})
+    return {"get": {"operationId": operation, "summary": summary, "security": [], "responses": responses}}
+
+
+_SCHEMAS: Final[Json] = {
+    "Put": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["fields"],
+        "properties": {
+            "fields": {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": names.MAX_FIELDS,
+                "additionalProperties": {"type": "string", "contentEncoding": "base64"},
+                "description": f"field name -> value in base64; {names.MAX_SECRET_BYTES} bytes of values in all. "
+                f"A plain value is the single field {names.PLAIN_FIELD!r}.",
+            },
+            "grants": {**_GRANTS, "description": "who gets it, instead of who got it; without it nothing changes"},
+            "if_version": {"type": "integer", "minimum": 0, "description": "0: it must not exist yet"},
+            "not_before_ms": _MS,
+            "expires_ms": _MS,
+        },
+    },
+    "Grants": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"add": _GRANTS, "remove": _GRANTS},
+    },
+    "Written": {
+        "type": "object",
+        "required": ["name", "version", "index"],
+        "properties": {
+            "name": {"type": "string", "description": "namespace/name"},
+            "version": {"type": "integer"},
+            "index": {"type": "integer", "description": "position in the log; later changes have a higher one"},
+        },
+    },
+    "Secret": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "version": {"type": "integer"},
+            "created_ms": _MS,
+            "updated_ms": _MS,
+            "not_before_ms": _MS_OR_NULL,
+            "expires_ms": _MS_OR_NULL,
+            "fields": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
+                },
+            },
+            "grants": _GRANTS,
+            "deleted": {"type": "boolean"},
+            "index": {"type": "integer"},
+            "delivered": {
+                "type": "object",
+                "description": "with delivered=true: sidecars of this node that hold this version, or an older one",
+                "properties": {"current": {"type": "integer"}, "older": {"type": "integer"}},
+            },
+        },
+    },
+    "Page": {
+        "type": "object",
+        "properties": {
+            "secrets": {"type": "array", "items": _ref("Secret")},
+            "next": {"type": ["string", "null"], "description": "`after` of the next page; null on the last"},
+        },
+    },
+    "Status": {
+        "type": "object",
+        "description": "Where this node stands. `stale`: it has no quorum.",
+        "properties": {
+            **{key: {"type": "string"} for key in ("node", "version", "name", "member", "state")},
+            "leader": {"type": ["string", "null"]},
+            **{key: {"type": "integer"} for key in ("term", "commit_index", "applied", "last_index")},
+            **{key: {"type": "array", "items": {"type": "string"}} for key in ("voters", "learners", "connected")},
+            **{key: {"type": "boolean"} for key in ("quorum", "ready", "disk_ok", "stale")},
+            **{key: {"type": "integer"} for key in ("secrets", "sidecars")},
+        },
+    },
+    "Sidecar": {
+        "type": "object",
+        "properties": {
+            **{key: {"type": "string"} for key in ("pod", "namespace", "serviceaccount", "node")},
+            "since_ms": _MS,
+            "index": {"type": "integer"},
+            "placed": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "error": {"type": "string", "description": "a stable code; empty when all is well"},
+            "stale": {"type": "boolean"},
+        },
+    },
+    "Problem": {
+        "type": "object",
+        "description": "RFC 9457. `code` is stable: one of those below, or token_* for a token that was not accepted.",
+        "properties": {
+            **{key: {"type": "string"} for key in ("type", "title", "detail", "hint", "request_id")},
+            "status": {"type": "integer"},
+            "code": {"type": "string", "examples": sorted(STATUS)},
+        },
+    },
+}
+
+DOCUMENT: Final[Json] = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "raftsafe admin API",
+        "version": "1",
+        "description": "Any node answers. Changes are durable on a majority when they are answered.",
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    },
+    "security": [{"bearer": []}],
+    "paths": {
+        "/v1/secrets/{namespace}/{name}": _SECRET,
+        "/v1/secrets/{namespace}/{name}/undelete": _UNDELETE,
+        "/v1/secrets/{namespace}/{name}/grants": _GRANTS_PATH,
+        "/v1/secrets": _LIST,
+        "/v1/status": {
+            "get": {
+                "operationId": "status",
+                "summary": "Where this node stands.",
+                "responses": _answers("the status", _ref("Status"), "too_many_requests"),
+            }
+        },
+        "/v1/sidecars": {
+            "get": {
+                "operationId": "sidecars",
+                "summary": "The sidecars connected to this node, and what is in their files.",
+                "responses": _answers("the sidecars", {"type": "array", "items": _ref("Sidecar")}, "too_many_requests"),
+            }
+        },
+        "/v1/openapi.json": {
+            "get": {
+                "operationId": "document",
+                "summary": "This document.",
+                "security": [],
+                "responses": {"200": _ok("OpenAPI 3.1", {"type": "object"})},
+            }
+        },
+        "/livez": _probe("live", "The process turns.", may_fail=False),
+        "/readyz": _probe("ready", "This node can serve.", may_fail=True),
+    },
+    "components": {
+        "securitySchemes": {
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "a token for the audience raftsafe-admin whose subject is one of the store's admins",
+            }
+        },
+        "schemas": _SCHEMAS,
+    },
+}

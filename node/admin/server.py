@@ -1,0 +1,64 @@
+"""Serves the application over HTTPS, with limits on what arrives before any handler runs.
+
+Why it exists: aiohttp's defaults log what they cannot parse, with the bytes in question; here only the kind of error is
+logged. What it refuses to do: listen without TLS.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import Any
+
+from aiohttp import web
+
+from node.admin.app import create_app
+from node.admin.services import Services
+from node.settings import Address
+
+KEEPALIVE = 30.0
+"""Seconds an idle connection may stay: a CLI is gone in one, a script that loops keeps its connection."""
+MAX_LINE = 4096
+"""Bytes of the request line: the longest path and query have about 1500."""
+MAX_HEADER = 20 << 10
+"""Bytes of one header: a token may have 16 KiB."""
+SHUTDOWN = 5.0
+"""Seconds that requests in flight get at a planned stop: the deadline of each."""
+
+
+class Quiet(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp has to say, without the exceptions' messages, which quote the request."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info")
+        kind = type(error).__name__ if isinstance(error, BaseException) else "see the lines above"
+        self.logger.log(min(level, logging.WARNING), "a connection to the admin API ended early: %s", kind)
+
+
+class AdminServer:
+    """Start once, stop once. `port` is the bound one, for a listen address with port 0."""
+
+    def __init__(self, services: Services) -> None:
+        self._runner = web.AppRunner(
+            create_app(services),
+            access_log=None,
+            logger=Quiet(logging.getLogger("node.admin.http"), None),
+            keepalive_timeout=KEEPALIVE,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_HEADER,
+            auto_decompress=False,
+            lingering_time=2.0,
+            shutdown_timeout=SHUTDOWN,
+        )
+        self.port = 0
+
+    async def start(self, listen: Address, context: ssl.SSLContext) -> None:
+        """Listens; the context decides certificate and TLS version (1.3 only). Raises OSError."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, listen.host, listen.port, ssl_context=context, backlog=256)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """No new connections; requests in flight are finished, at most SHUTDOWN seconds long."""
+        await self._runner.cleanup()

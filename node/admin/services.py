@@ -1,0 +1,138 @@
+"""What the admin API asks of the rest of the node, as shapes.
+
+Why it exists: the handlers see a few methods, not the packages behind them, so the same handlers run on a real cluster
+and on one in-process store. What it refuses to do: hold behaviour, or offer a way to read a value back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from node.clock import Clock
+from node.store.records import Record
+
+
+class RaftStatus(Protocol):
+    """Where this node stands in the cluster. Indexes are log positions; the tuples hold node names."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def member(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def leader(self) -> str | None: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def commit_index(self) -> int: ...
+    @property
+    def applied(self) -> int: ...
+    @property
+    def last_index(self) -> int: ...
+    @property
+    def voters(self) -> tuple[str, ...]: ...
+    @property
+    def learners(self) -> tuple[str, ...]: ...
+    @property
+    def connected(self) -> tuple[str, ...]: ...
+    @property
+    def quorum(self) -> bool: ...
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def disk_ok(self) -> bool: ...
+
+
+class Raft(Protocol):
+    """Timeouts in seconds. All of them raise node.errors.Retry (no_quorum, unavailable) rather than wait longer."""
+
+    async def propose(self, command: bytes, timeout: float) -> bytes: ...
+    async def read_barrier(self, timeout: float) -> int: ...
+    async def wait_applied(self, index: int, timeout: float) -> bool: ...
+    def status(self) -> RaftStatus: ...
+
+
+class Store(Protocol):
+    """The replicated map, to read from. Changes go through Raft only."""
+
+    def get(self, name: str) -> Record | None: ...
+    def list(
+        self, namespace: str | None = None, prefix: str = "", after: str = "", limit: int = 100
+    ) -> list[Record]: ...
+    def __len__(self) -> int: ...
+
+
+class Keyring(Protocol):
+    """Seals; the admin API never opens. Raises Retry when this node knows no data key yet."""
+
+    def seal_value(self, name: str, write_id: bytes, fields: Mapping[str, bytes]) -> tuple[int, bytes]: ...
+
+
+class Identity(Protocol):
+    """Who a verified token speaks for: `subject` as the issuer wrote it, for example
+    `system:serviceaccount:ops:admin`."""
+
+    @property
+    def subject(self) -> str: ...
+
+
+class Verifier(Protocol):
+    """Raises node.errors.Rejected with a token_* code, or Retry when the issuer's keys cannot be had."""
+
+    async def verify(self, token: str) -> Identity: ...
+
+
+class Receipt(Protocol):
+    """What one sidecar connected to this node last said: `placed` maps "ns/name" to the version in its files."""
+
+    @property
+    def pod(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def serviceaccount(self) -> str: ...
+    @property
+    def node(self) -> str: ...
+    @property
+    def since_ms(self) -> int: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def placed(self) -> Mapping[str, int]: ...
+    @property
+    def error(self) -> str: ...
+    @property
+    def stale(self) -> bool: ...
+
+
+class Sidecars(Protocol):
+    """The sidecars connected to this node."""
+
+    def receipts(self) -> Iterable[Receipt]: ...
+
+
+class AdminSettings(Protocol):
+    """The part of node.settings.Settings that is read here."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def admins(self) -> Sequence[str]: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the admin API needs. `deadline` is the time in seconds any request may take."""
+
+    raft: Raft
+    store: Store
+    keyring: Keyring
+    verifier: Verifier
+    sidecars: Sidecars
+    clock: Clock
+    settings: AdminSettings
+    deadline: float = 5.0

@@ -1,0 +1,172 @@
+"""One node, put together: disk, Raft, store, the three doors, and what has to be done in the background.
+
+Why it exists: everything below is built in parts that know nothing of each other; this is the only place that knows
+them all. It starts them in the order in which they depend on each other and stops them in the reverse one.
+What it refuses to do: decide anything. A failure in a part that must not fail ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import ssl
+
+from node.admin.server import AdminServer
+from node.admin.services import Services
+from node.clock import Clock
+from node.crypto import certs
+from node.crypto.envelope import FileKeys
+from node.crypto.keyring import Keyring
+from node.crypto.rootkey import RootKey
+from node.delivery.hub import Hub
+from node.delivery.server import DeliveryServer
+from node.errors import Fatal, Retry
+from node.raft.node import RaftNode
+from node.settings import Settings
+from node.store import commands
+from node.store.fsm import Store
+from node.tokens.keys import KeySet
+from node.tokens.verify import Verifier
+
+log = logging.getLogger("node")
+# A third of a leaf's life: two failed renewals are survived, and clocks may be wrong by hours.
+RENEW_EVERY = certs.LEAF_LIFETIME.total_seconds() / 3
+# Between two looks at whether the cluster lacks its first data key, seconds.
+KEY_CHECK = 0.2
+
+
+class Doors:
+    """TLS contexts of the two authorities, renewed live."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._peers = certs.Authority.load(settings.identity_dir, "peer")
+        self._servers = certs.Authority.load(settings.identity_dir, "server")
+        self._peer_names = (settings.name,)
+        self._server_names = (settings.name, *settings.server_names)
+        peer = self._peers.issue(self._peer_names)
+        self.peer_server = certs.server_context(peer, self._peers.cert_pem)
+        self.peer_client = certs.client_context(self._peers.cert_pem, peer)
+        self.server = certs.server_context(self._servers.issue(self._server_names))
+
+    def peer_contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        """(for those who dial us, for those we dial)."""
+        return self.peer_server, self.peer_client
+
+    def renew(self) -> None:
+        peer = self._peers.issue(self._peer_names)
+        certs.renew(self.peer_server, peer)
+        certs.renew(self.peer_client, peer)
+        certs.renew(self.server, self._servers.issue(self._server_names))
+
+
+class App:
+    """Start, run until told to stop or until a part fails, stop."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings, self.clock = settings, clock
+        root = RootKey.load(settings.identity_dir)
+        self.doors = Doors(settings)
+        self.store = Store()
+        self.keyring = Keyring(root, settings.cluster)
+        self.raft = RaftNode(
+            settings,
+            self.store,
+            FileKeys(root, settings.cluster),
+            self.doors.peer_contexts,
+            clock,
+            self._applied,
+        )
+        self.issuer = KeySet(settings.issuer, settings.issuer_ca, clock)
+        self.hub = Hub(self.store, self.keyring, settings.name)
+        self.delivery = DeliveryServer(
+            context=self.doors.server,
+            host=settings.delivery_listen.host,
+            port=settings.delivery_listen.port,
+            hub=self.hub,
+            verify=Verifier(self.issuer, settings.issuer, settings.audience, clock).verify,
+            applied_index=lambda: self.raft.core.last_applied,
+            wait_applied=self.raft.wait_applied,
+            clock=clock,
+            node=settings.name,
+            stale=lambda: not self.raft.core.has_quorum,
+        )
+        self.admin = AdminServer(
+            Services(
+                raft=self.raft,
+                store=self.store,
+                keyring=self.keyring,
+                verifier=Verifier(self.issuer, settings.issuer, settings.admin_audience, clock),
+                sidecars=self.delivery,
+                clock=clock,
+                settings=settings,
+            )
+        )
+        self._delivering = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set. Raises Fatal when the node must not go on."""
+        await self._start()
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([stopped, self.raft.failed, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            for part in (self.raft.failed, *self._tasks):
+                if part.done():
+                    part.result()
+                    raise Fatal("a background task ended by itself")
+        finally:
+            stopped.cancel()
+            for task in self._tasks:
+                task.cancel()
+        await self._stop()
+
+    async def _start(self) -> None:
+        await self.raft.start()
+        self.keyring.absorb(self.store.keys)
+        # What was loaded stays: keep the collector from walking it at every full collection.
+        gc.collect()
+        gc.freeze()
+        await self.issuer.start()
+        await self.delivery.start()
+        self._delivering = True
+        await self.admin.start(self.settings.admin_listen, self.doors.server)
+        self._tasks = [asyncio.ensure_future(self._renew_leaves()), asyncio.ensure_future(self._make_first_key())]
+        log.info(
+            "serving: peers %s, delivery %s, admin %s",
+            self.settings.peer_listen,
+            self.settings.delivery_listen,
+            self.settings.admin_listen,
+        )
+
+    async def _stop(self) -> None:
+        """Planned: hand over leadership, send the sidecars elsewhere, finish what is in flight, leave."""
+        await self.raft.hand_over()
+        await asyncio.gather(self.delivery.drain("planned stop"), self.admin.stop())
+        await self.delivery.close()
+        await self.issuer.stop()
+        await self.raft.stop()
+
+    def _applied(self, index: int) -> None:
+        if len(self.store.keys) != self.keyring.generations:
+            self.keyring.absorb(self.store.keys)
+        if self._delivering:
+            self.delivery.changed()
+
+    async def _renew_leaves(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            self.doors.renew()
+            log.info("certificates renewed")
+
+    async def _make_first_key(self) -> None:
+        """The first leader of a new cluster makes the first data key, through the log like everything else."""
+        while not self.store.keys:
+            if self.raft.core.leading:
+                key = self.keyring.new_key(1)
+                command = commands.add_key(1, key, rid=self.clock.token(16), now_ms=self.clock.wall_ms(), actor="node")
+                with contextlib.suppress(Retry):
+                    await self.raft.propose(command, timeout=2.0)
+            await asyncio.sleep(KEY_CHECK)
+        await asyncio.Event().wait()

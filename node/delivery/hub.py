@@ -1,0 +1,405 @@
+"""The hub: (subscriptions, store changes, time) -> frames. Pure; the server around it owns sockets and the clock.
+
+Why it exists: what each sidecar must be told, in which order and how much at once, has to hold for every interleaving
+of changes, connections and slow readers, so it is one state machine which a test can drive through all of them.
+
+Events (`subscribe`, `changed`, `tick`, `drained`, ...) only note what has to be looked at. `work` then looks, a bounded
+amount at a time, and returns what to do: so that one change for 10 000 sidecars never holds up the loop which Raft's
+heartbeats share, and several changes before a sidecar's turn become one SYNC.
+
+The invariant that makes it simple: nothing is decided from remembered changes. A pass over a subscriber compares what
+it holds with the store and the policy of this moment, name by name, and sends the difference. A new subscriber, a
+resumed one, a change, an expiry and a slow reader that has caught up are all the same pass over more or fewer names.
+
+What it refuses to do: send a secret that is not granted at that moment, send an older version than was sent before,
+let one unreadable value or one slow reader hold up anybody else, or buffer for a slow reader.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from node.delivery import policy
+from node.delivery.frames import SecretFrames
+from node.delivery.grants import GrantIndex, Many, WideGrants
+from node.delivery.moments import Moments
+from node.delivery.ports import Change, Opener, Record, Source
+from node.delivery.receipts import Departed, Receipt
+from node.delivery.subscriber import Action, Close, Send, Subscriber, Subscription, Unopened, Withheld
+from sidecar.wire import codes, names
+from sidecar.wire import messages as m
+
+QUEUE_LIMIT: Final = 4 << 20
+"""Bytes one stream may have under way: three of the largest secrets. More would be memory for readers that are stuck;
+less would make a large set a ping-pong."""
+CACHE_LIMIT: Final = 16 << 20
+"""Bytes of encoded secrets kept for sharing: the ones of one roll-out, not the store in plaintext."""
+MAX_PENDING: Final = 256
+"""Names noted for one subscriber before "look at everything" is both smaller and about as fast."""
+SEND_COST: Final = 8
+"""In units of looking at a name: what a frame costs here and in the server (TLS record, system call)."""
+BYTES_PER_UNIT: Final = 16 << 10
+
+_WHY: Final = {
+    codes.NOT_FOUND: "there is no such secret",
+    codes.NOT_GRANTED: "it is not granted to this service account",
+    codes.DELETED: "it has been deleted",
+    codes.NOT_YET_VALID: "it is not valid yet",
+    codes.EXPIRED: "it has expired",
+    codes.SEALED: "this node cannot open it with the keys it has",
+    codes.TOO_LARGE: f"one sidecar holds at most {names.MAX_SECRETS} secrets: name the ones it needs",
+}
+
+
+class Hub:
+    """See the module docstring. Times are ms since the epoch; subscribers are known by the number `subscribe` gave."""
+
+    def __init__(
+        self,
+        source: Source,
+        opener: Opener,
+        node: str,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
+        cache_limit: int = CACHE_LIMIT,
+    ) -> None:
+        self._source = source
+        self._node = node
+        self._queue_limit = queue_limit
+        self._grants = GrantIndex()
+        self._wide = WideGrants()
+        self._moments = Moments()
+        self._frames = SecretFrames(opener, cache_limit)
+        self._subscribers: dict[int, Subscriber] = {}
+        self._by_key: dict[tuple[str, str, str, str], int] = {}
+        self._by_grant: Many[int] = Many()  # those who want everything granted, by the grants that name them
+        self._by_want: Many[int] = Many()  # the others, by what they want
+        self._ready: deque[Subscriber] = deque()
+        self._changed: dict[str, None] = {}
+        self._departed = Departed()
+        self._last = 0
+        self._wall_ms = 0
+        self._index = 0
+        self._stale = False
+        self._sync: tuple[m.Sync, bytes] | None = None
+        self.counters: dict[str, int] = dict.fromkeys(
+            ("secrets_sent", "gone_sent", "denied_sent", "syncs_sent", "passes_full", "blocked", "ahead"), 0
+        )
+
+    # -- what others may ask ---------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether `work` has something to do."""
+        return bool(self._ready or self._changed)
+
+    @property
+    def index(self) -> int:
+        """The log index up to which this node has applied: what a WELCOME and the next SYNC name."""
+        self._index = max(self._index, self._source.index)
+        return self._index
+
+    @property
+    def stale(self) -> bool:
+        return self._stale
+
+    def __len__(self) -> int:
+        """Open subscriptions."""
+        return len(self._subscribers)
+
+    def receipts(self) -> list[Receipt]:
+        """One of every sidecar connected here, then of those that left within the last ten minutes."""
+        connected = [subscriber.receipt(self._node) for subscriber in self._subscribers.values()]
+        return connected + self._departed.all()
+
+    def sealed(self) -> tuple[str, ...]:
+        """Names whose value this node could not open when it last tried."""
+        return self._frames.sealed()
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def subscribe(self, asked: Subscription, wall_ms: int) -> tuple[int, list[Action]]:
+        """A new stream, already welcomed. Returns its number and the Close of a stream it takes the place of."""
+        self._last += 1
+        subscriber = Subscriber(self._last, asked, self._own(asked.have), wall_ms, self._stale)
+        actions: list[Action] = []
+        former = self._by_key.get(subscriber.key)
+        if former is not None:  # the process dialled again before its old stream was seen to be dead
+            self.unsubscribe(former, wall_ms)
+            actions.append(Close(former, "the same sidecar opened another stream"))
+        self._departed.forget(asked.namespace, asked.serviceaccount, asked.pod)
+        self._subscribers[subscriber.id] = subscriber
+        self._by_key[subscriber.key] = subscriber.id
+        index, words = self._followed(subscriber)
+        for word in words:
+            index.add(word, subscriber.id)
+        self._enqueue(subscriber)
+        return subscriber.id, actions
+
+    def unsubscribe(self, number: int, wall_ms: int) -> None:
+        """The stream is over. A number that is not subscribed is ignored."""
+        subscriber = self._subscribers.pop(number, None)
+        if subscriber is None:
+            return
+        if self._by_key.get(subscriber.key) == number:
+            del self._by_key[subscriber.key]
+        index, words = self._followed(subscriber)
+        for word in words:
+            index.remove(word, number)
+        self._departed.put(subscriber.receipt(self._node), wall_ms)
+
+    def rebuild(self) -> None:
+        """Notes every secret of the store, and every one known, as changed. Once at the start is enough; harmless."""
+        self._changed.update(dict.fromkeys(self._grants))
+        after = ""
+        while page := self._source.list(after=after, limit=1000):
+            self._changed.update((record.name, None) for record in page)
+            after = page[-1].name
+
+    def changed(self, changes: Iterable[Change]) -> None:
+        """What the store reports as changed."""
+        self._changed.update((change.name, None) for change in changes)
+
+    def collect(self) -> None:
+        """Takes the changes from the store itself."""
+        self.changed(self._source.drain_changes())
+
+    def tick(self, wall_ms: int) -> None:
+        """At least once a second: validity windows, values to be tried again, receipts and plaintext that aged."""
+        for name in self._moments.due(wall_ms):
+            self._changed[name] = None
+        for name in self._frames.tick(wall_ms):
+            self._changed[name] = None
+        self._departed.expire(wall_ms)
+
+    def drained(self, number: int, left: int) -> None:
+        """The shell says how many bytes of this subscriber it has not handed to the network yet."""
+        subscriber = self._subscribers.get(number)
+        if subscriber is None:
+            return
+        subscriber.queued = left
+        if subscriber.blocked and left <= self._queue_limit // 2:
+            subscriber.blocked = False
+            self._enqueue(subscriber)
+
+    def set_stale(self, stale: bool) -> None:
+        """Whether this node has lost touch with the majority."""
+        if stale != self._stale:
+            self._stale = stale
+            for subscriber in self._subscribers.values():
+                self._enqueue(subscriber)
+
+    def receipt(self, number: int, receipt: m.Receipt) -> None:
+        """What a sidecar says it has in place. Names it was never given are left out."""
+        subscriber = self._subscribers.get(number)
+        if subscriber is not None:
+            held, known = subscriber.held, subscriber.placed
+            placed = {name: version for name, version in receipt.placed.items() if name in held or name in known}
+            subscriber.placed = self._own(placed)
+            subscriber.index, subscriber.error = receipt.index, receipt.error[: m.MAX_WORD]
+
+    def work(self, wall_ms: int, applied: int = 0, budget: int = 512) -> list[Action]:
+        """Does at most about `budget` units of what is noted; call again while `busy`.
+
+        `applied`: log index this node has applied, if it may be past the store's own. Every frame belongs at the end
+        of its stream, in the order returned.
+        """
+        self._wall_ms = wall_ms
+        self._index = max(self._index, applied, self._source.index)
+        out: list[Action] = []
+        left = budget
+        while self._changed and left > 0:
+            name = next(iter(self._changed))
+            del self._changed[name]
+            left -= 1 + self._absorb(name, self._source.get(name), out) // 4
+        left = budget
+        while self._ready and left > 0:
+            subscriber = self._ready.popleft()
+            subscriber.ready = False
+            if subscriber.id in self._subscribers:
+                left -= self._advance(subscriber, left, out)
+        return out
+
+    # -- what has to be looked at ----------------------------------------------------------------------------------
+
+    def _own(self, versions: Mapping[str, int]) -> dict[str, int]:
+        """The same, keyed by the store's strings instead of one more copy of each name for every sidecar."""
+        records = ((name, self._source.get(name), version) for name, version in versions.items())
+        return {name if record is None else record.name: version for name, record, version in records}
+
+    def _followed(self, subscriber: Subscriber) -> tuple[Many[int], Iterable[str]]:
+        if subscriber.want:
+            return self._by_want, subscriber.want
+        return self._by_grant, set(policy.patterns(subscriber.namespace, subscriber.serviceaccount))
+
+    def _enqueue(self, subscriber: Subscriber) -> None:
+        if not subscriber.ready and not subscriber.blocked:
+            subscriber.ready = True
+            self._ready.append(subscriber)
+
+    def _absorb(self, name: str, record: Record | None, out: list[Action]) -> int:
+        """A secret is not what it was, or not at this time: whom that may concern looks at it. Returns how many."""
+        self._frames.changed(name, record)
+        self._wide.drop(name)
+        old = self._grants.grants(name)
+        new = record.grants if record is not None else ()
+        self._grants.put(name, new)
+        windowed = record is not None and not (record.not_before_ms is None and record.expires_ms is None)
+        self._moments.put(name, policy.next_change_ms(record, self._wall_ms), windowed)
+        concerned = self._by_grant.of({*old, *new}) | self._by_want.of((name,))
+        for number in concerned:
+            subscriber = self._subscribers[number]
+            if not subscriber.pending_full:
+                if subscriber.pending is None:
+                    subscriber.pending = {name}
+                elif len(subscriber.pending) < MAX_PENDING:
+                    subscriber.pending.add(name)
+                else:
+                    subscriber.pending, subscriber.pending_full = None, True
+            self._enqueue(subscriber)
+        return len(concerned)
+
+    def _advance(self, subscriber: Subscriber, budget: int, out: list[Action]) -> int:
+        """Carries this subscriber's passes on until nothing is left, there is no room, or the budget is used up."""
+        used = 1
+        while self._begin(subscriber):
+            assert subscriber.names is not None
+            while subscriber.names:
+                cost = self._offer(subscriber, subscriber.names[-1], out)
+                if not cost:
+                    return used + self._block(subscriber)
+                subscriber.names.pop()
+                used += cost
+                if used >= budget:
+                    self._enqueue(subscriber)
+                    return used
+            if subscriber.full or subscriber.said:
+                self._commit(subscriber, out)
+                used += SEND_COST
+            subscriber.names = None
+            if subscriber.queued > self._queue_limit:
+                return used + self._block(subscriber)
+        if subscriber.told_stale != self._stale:
+            subscriber.told_stale = self._stale
+            self._send(subscriber, m.pack(m.Stale(self._stale)), out)
+            used += SEND_COST
+        return used
+
+    def _block(self, subscriber: Subscriber) -> int:
+        """Nothing more for this one until its shell has drained; what changes meanwhile is noted by name only."""
+        subscriber.blocked = True
+        self.counters["blocked"] += 1
+        return 1
+
+    def _begin(self, subscriber: Subscriber) -> bool:
+        """Whether there is a pass under way, having begun the next one if need be."""
+        if subscriber.names is not None:
+            return True
+        if subscriber.pending_full:
+            subscriber.names = self._everything(subscriber)
+            self.counters["passes_full"] += 1
+        elif subscriber.pending:
+            subscriber.names = sorted(subscriber.pending, reverse=True)
+        else:
+            return False
+        subscriber.full, subscriber.said = subscriber.pending_full, False
+        subscriber.pending, subscriber.pending_full = None, False
+        return True
+
+    def _everything(self, subscriber: Subscriber) -> list[str]:
+        """All names that may concern a subscriber; the ones it holds come last, hence are looked at first, so that
+        removals are said and room is made before anything new."""
+        held = subscriber.held
+        named = subscriber.want or self._grants.names(subscriber.namespace, subscriber.serviceaccount)
+        subscriber.overflow = False
+        return sorted(named - held.keys(), reverse=True) + sorted(held, reverse=True)
+
+    # -- what is said ----------------------------------------------------------------------------------------------
+
+    def _offer(self, subscriber: Subscriber, name: str, out: list[Action]) -> int:
+        """Compares one name with what the subscriber holds, and says the difference. Returns the cost, 0: no room."""
+        record = self._source.get(name)
+        if record is not None and self._grants.grants(name) is not record.grants:
+            self._absorb(name, record, out)  # the store is ahead of what it has reported
+        code = self._judge(subscriber, name, record)
+        if code or record is None:
+            return self._withhold(subscriber, name, code, out)
+        held = subscriber.held.get(name, 0)
+        if held >= record.version:
+            self.counters["ahead"] += held > record.version
+            return 1
+        if not held and len(subscriber.held) >= names.MAX_SECRETS:
+            return self._overflow(subscriber, name, out)
+        frame, trouble = self._frames.get(record, self._wall_ms)
+        if trouble:
+            out.append(Unopened(name, record.version, trouble))
+        if frame is None:
+            return self._deny(subscriber, name, codes.SEALED, out)
+        if subscriber.queued and subscriber.queued + len(frame) > self._queue_limit:
+            return 0
+        subscriber.held[record.name] = record.version
+        if subscriber.denied is not None:
+            subscriber.denied.pop(name, None)
+        self.counters["secrets_sent"] += 1
+        self._send(subscriber, frame, out)
+        return SEND_COST + len(frame) // BYTES_PER_UNIT
+
+    def _judge(self, subscriber: Subscriber, name: str, record: Record | None) -> str:
+        if subscriber.want and name not in subscriber.want:
+            return codes.NOT_FOUND  # it has what it no longer asks for: not part of the set it named
+        wide = None if record is None else self._wide.of(name, record.grants)
+        return policy.entitled(record, subscriber.namespace, subscriber.serviceaccount, self._wall_ms, wide)[1]
+
+    def _withhold(self, subscriber: Subscriber, name: str, code: str, out: list[Action]) -> int:
+        """It may not have this now: GONE if it has it, DENIED if it asked for it by name, silence otherwise."""
+        if subscriber.held.pop(name, None) is None:
+            if name in subscriber.want:
+                return self._deny(subscriber, name, code, out)
+            if subscriber.denied:
+                subscriber.denied.pop(name, None)
+            return 1
+        if subscriber.overflow:
+            subscriber.pending_full = True  # there is room for one that had to stay out
+        if name in subscriber.want:
+            subscriber.denied = subscriber.denied or {}
+            subscriber.denied[name] = code
+        self.counters["gone_sent"] += 1
+        self._send(subscriber, m.pack(m.Gone(name, code)), out)
+        if code == codes.NOT_GRANTED:
+            out.append(Withheld(subscriber.id, name, code))
+        return SEND_COST
+
+    def _deny(self, subscriber: Subscriber, name: str, code: str, out: list[Action]) -> int:
+        """Says why not, once a code."""
+        if subscriber.denied is None:
+            subscriber.denied = {}
+        if subscriber.denied.get(name) == code:
+            return 1
+        subscriber.denied[name] = code
+        self.counters["denied_sent"] += 1
+        self._send(subscriber, m.pack(m.Denied(name, code, f"{name}: {_WHY[code]}")), out)
+        out.append(Withheld(subscriber.id, name, code))
+        return SEND_COST
+
+    def _overflow(self, subscriber: Subscriber, name: str, out: list[Action]) -> int:
+        """One too many: said for the first that stays out, not for 100 000."""
+        if subscriber.overflow:
+            return 1
+        subscriber.overflow = True
+        return self._deny(subscriber, name, codes.TOO_LARGE, out)
+
+    def _commit(self, subscriber: Subscriber, out: list[Action]) -> None:
+        sync = m.Sync(self._index, self._stale, subscriber.full)
+        if self._sync is None or self._sync[0] != sync:
+            self._sync = (sync, m.pack(sync))
+        subscriber.told_stale = self._stale
+        subscriber.said = False
+        self.counters["syncs_sent"] += 1
+        self._send(subscriber, self._sync[1], out)
+
+    def _send(self, subscriber: Subscriber, frame: bytes, out: list[Action]) -> None:
+        subscriber.said = True
+        subscriber.queued += len(frame)
+        out.append(Send(subscriber.id, frame))
