@@ -12,6 +12,7 @@ import contextlib
 import gc
 import logging
 import ssl
+from typing import Any
 
 from node.admin.server import AdminServer
 from node.admin.services import Services
@@ -110,9 +111,11 @@ class App:
         """Serve until `stop` is set. Raises Fatal when the node must not go on."""
         await self._start()
         stopped = asyncio.ensure_future(stop.wait())
+        parts: list[asyncio.Future[None]] = [self.raft.failed, *self._tasks]
+        everything: list[asyncio.Future[Any]] = [stopped, *parts]
         try:
-            await asyncio.wait([stopped, self.raft.failed, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-            for part in (self.raft.failed, *self._tasks):
+            await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+            for part in parts:
                 if part.done():
                     part.result()
                     raise Fatal("a background task ended by itself")
@@ -164,9 +167,14 @@ class App:
         """The first leader of a new cluster makes the first data key, through the log like everything else."""
         while not self.store.keys:
             if self.raft.core.leading:
-                key = self.keyring.new_key(1)
-                command = commands.add_key(1, key, rid=self.clock.token(16), now_ms=self.clock.wall_ms(), actor="node")
+                command = commands.AddKey(
+                    rid=self.clock.token(commands.RID_SIZE),
+                    t=self.clock.wall_ms(),
+                    actor=f"node {self.settings.name}",
+                    generation=1,
+                    wrapped=self.keyring.new_key(1),
+                )
                 with contextlib.suppress(Retry):
-                    await self.raft.propose(command, timeout=2.0)
+                    await self.raft.propose(commands.encode(command), timeout=2.0)
             await asyncio.sleep(KEY_CHECK)
         await asyncio.Event().wait()

@@ -112,14 +112,10 @@ def load(env: Mapping[str, str]) -> Settings:
     except ValueError:
         raise Fatal("SAFE_ELECTION must be MIN:MAX in seconds, SAFE_SNAPSHOT_BYTES an integer") from None
     defaults = Settings("x", {"x": Address("x", 1)}, Path(), Path())
-    listen = {
-        field: Address.parse(env[key]) if env.get(key) else getattr(defaults, field)
-        for field, key in (
-            ("peer_listen", "SAFE_PEER_LISTEN"),
-            ("delivery_listen", "SAFE_DELIVERY_LISTEN"),
-            ("admin_listen", "SAFE_ADMIN_LISTEN"),
-        )
-    }
+
+    def listen(key: str, default: Address) -> Address:
+        return Address.parse(env[key]) if env.get(key) else default
+
     return Settings(
         name=env["SAFE_NAME"],
         peers=_peers(env["SAFE_PEERS"]),
@@ -136,5 +132,7 @@ def load(env: Mapping[str, str]) -> Settings:
         disk_stall=_seconds(env, "SAFE_DISK_STALL", defaults.disk_stall),
         snapshot_bytes=snapshot_bytes,
         log_level=env.get("SAFE_LOG_LEVEL", defaults.log_level),
-        **listen,
+        peer_listen=listen("SAFE_PEER_LISTEN", defaults.peer_listen),
+        delivery_listen=listen("SAFE_DELIVERY_LISTEN", defaults.delivery_listen),
+        admin_listen=listen("SAFE_ADMIN_LISTEN", defaults.admin_listen),
     )

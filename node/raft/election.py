@@ -86,7 +86,7 @@ class Election(Membership):
             self.postpone_election(RETRY_LOW, RETRY_HIGH)
         else:
             self.postpone_election()
-            self.leader = None
+        self.leader = None
         self.ask_pre_votes()
 
     def ask_pre_votes(self) -> None:

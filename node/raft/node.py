@@ -376,7 +376,7 @@ class RaftNode:
         patience = self.settings.election_max * NO_LEADER_TIMEOUTS
         while self.clock.now() < deadline:
             if self.core.leader is None:
-                if self.clock.now() - self._leader_seen > patience:
+                if self.clock.now() - self._leader_seen > patience and not self._majority_in_reach():
                     raise self._no_quorum()
             else:
                 try:
@@ -390,9 +390,15 @@ class RaftNode:
             raise self._no_quorum()
         raise Retry("the cluster did not answer in time", code="unavailable", hint="try again", after=0.5)
 
+    def _voters_in_reach(self) -> int:
+        return len(set(self.core.config.voters) & (self.core.connected | {self.core.member}))
+
+    def _majority_in_reach(self) -> bool:
+        """An election can succeed: worth waiting for."""
+        return self._voters_in_reach() >= self.core.config.quorum
+
     def _no_quorum(self) -> Retry:
-        voters = self.core.config.voters
-        here = len(set(voters) & (self.core.connected | {self.core.member}))
+        voters, here = self.core.config.voters, self._voters_in_reach()
         return Retry(
             f"no quorum: {here} of {len(voters)} voters are in reach of {self.settings.name}",
             code="no_quorum",

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from history import Operation, check
-from machine import Machine, get, put
+from machine import get, put, version_of
 from world import APPLIED, READ, World
+
+from node.store.fsm import Store
 
 KEYS = 4
 CLIENTS = 5
@@ -67,7 +69,7 @@ class Client:
             if (self.operation, self.rid) != asked or operation.end is not None:
                 return
             if outcome == APPLIED:
-                self.finish(int(value), operation.value)
+                self.finish(version_of(value), operation.value)
             elif outcome == READ:
                 self.read_at(node, node.epoch, value)
             else:
@@ -112,7 +114,7 @@ class Campaign:
 
     def __init__(self, seed: int, duration: float = 12.0, **world: Any) -> None:
         names = ["safe-0", "safe-1", "safe-2"] if seed % 3 else [f"safe-{i}" for i in range(5)]
-        self.world = World(seed, names, world.pop("machine_factory", Machine), **world)
+        self.world = World(seed, names, world.pop("machine_factory", Store), **world)
         self.duration = duration
         self.names = names
         self.history: list[Operation] = []

@@ -1,42 +1,39 @@
-"""A map with versions and request ids, the least the checker needs."""
+"""The real store as the simulated state machine, and the clients' words for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import hashlib
 
-from node.raft import codec
+import msgpack
+
+from node.store import commands
+from node.store.fsm import Store
 
 
 def put(rid: bytes, key: str, value: bytes) -> bytes:
-    return codec.pack((rid, key, value))
+    """A put whose sealed bytes are the value itself: the store never looks into them."""
+    rid = hashlib.sha256(rid).digest()[: commands.RID_SIZE]
+    return commands.encode(
+        commands.Put(
+            rid=rid,
+            t=0,
+            actor="client",
+            name=f"sim/{key}",
+            fields=(("value", len(value)),),
+            generation=1,
+            write_id=rid,
+            sealed=value,
+            grants=("sim/web",),
+        )
+    )
 
 
-def get(machine: Machine, key: str) -> tuple[int, bytes]:
-    return machine.data.get(key, (0, b""))
+def version_of(result: bytes) -> int:
+    answer = msgpack.unpackb(result)
+    assert answer["ok"], answer
+    return int(answer["version"])
 
 
-class Machine:
-    def __init__(self) -> None:
-        self.data: dict[str, tuple[int, bytes]] = {}
-        self.seen: dict[bytes, bytes] = {}
-
-    def apply(self, index: int, command: bytes) -> bytes:
-        rid, key, value = codec.unpack(command)
-        if rid in self.seen:
-            return self.seen[rid]
-        version = self.data.get(key, (0, b""))[0] + 1
-        self.data[key] = (version, value)
-        self.seen[rid] = str(version).encode()
-        return self.seen[rid]
-
-    def capture(self) -> Iterable[bytes]:
-        return [codec.pack((sorted(self.data.items()), sorted(self.seen.items())))]
-
-    def load(self, chunks: Iterable[bytes]) -> Any:
-        return [codec.unpack(chunk) for chunk in chunks][0]
-
-    def adopt(self, state: Any) -> None:
-        data, seen = state
-        self.data = {k: tuple(v) for k, v in data}
-        self.seen = dict(seen)
+def get(machine: Store, key: str) -> tuple[int, bytes]:
+    record = machine.get(f"sim/{key}")
+    return (0, b"") if record is None else (record.version, record.sealed)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import Any
+
+import pytest
+
+from node.errors import Fatal, Retry
+
+Trio = Any  # conftest.Trio
+
+
+async def test_first_start_needs_everyone_and_then_writes(trio: Trio) -> None:
+    await trio.start("safe-0")
+    await trio.start("safe-1")
+    await asyncio.sleep(0.7)
+    assert all(node.core.blank for node in trio.nodes.values()), "a cluster began without its full list"
+    await trio.start("safe-2")
+    await trio.leader()
+    for number, node in enumerate(trio.nodes.values()):
+        assert await node.propose(b"c%d" % number, 5.0) == b"%d" % (number + 1)
+    assert len({node.core.config.voters for node in trio.nodes.values()}) == 1
+
+
+async def test_any_node_takes_a_write_and_a_read_sees_it(trio: Trio) -> None:
+    await trio.start_all()
+    await trio.leader()
+    for name, node in trio.nodes.items():
+        await node.propose(name.encode(), 5.0)
+        for other in trio.nodes.values():
+            await other.read_barrier(5.0)
+            assert name.encode() in other.machine.seen
+
+
+async def test_the_same_command_twice_is_one(trio: Trio) -> None:
+    await trio.start_all()
+    leader = await trio.leader()
+    first = await leader.propose(b"x", 5.0)
+    assert await leader.propose(b"x", 5.0) == first
+
+
+async def test_a_planned_stop_hands_over_and_loses_nothing(trio: Trio) -> None:
+    await trio.start_all()
+    leader = await trio.leader()
+    others = [node for node in trio.nodes.values() if node is not leader]
+    done: list[bytes] = []
+
+    async def write() -> None:
+        for number in range(150):
+            await others[number % 2].propose(b"w%d" % number, 5.0)
+            done.append(b"w%d" % number)
+
+    writer = asyncio.create_task(write())
+    await trio.eventually(lambda: len(done) > 20)
+    term = leader.core.term
+    await trio.stop(leader.settings.name)
+    await writer
+    assert len(done) == 150
+    for node in others:
+        await node.read_barrier(5.0)
+        assert set(done) <= node.machine.seen.keys()
+        assert node.core.term == term + 1, "more than the one election of the hand-over"
+
+
+async def test_no_quorum_is_said_and_heals(trio: Trio) -> None:
+    await trio.start_all()
+    await trio.leader()
+    await trio.nodes["safe-0"].propose(b"kept", 5.0)
+    await trio.stop("safe-1")
+    await trio.stop("safe-2")
+    lone = trio.nodes["safe-0"]
+    with pytest.raises(Retry) as caught:
+        await lone.propose(b"lost", 8.0)
+    assert caught.value.code == "no_quorum"
+    with pytest.raises(Retry) as caught:
+        await lone.read_barrier(8.0)
+    assert caught.value.code == "no_quorum"
+    back = await trio.start("safe-1")
+    await trio.eventually(lambda: lone.core.has_quorum)
+    await back.propose(b"again", 10.0)
+    await lone.read_barrier(10.0)
+    assert {b"kept", b"again"} <= lone.machine.seen.keys()
+
+
+async def test_everything_is_there_after_all_stopped(trio: Trio) -> None:
+    await trio.start_all()
+    leader = await trio.leader()
+    for number in range(30):
+        await leader.propose(b"n%d" % number, 5.0)
+    for name in list(trio.peers):
+        await trio.stop(name)
+    await trio.start_all()
+    leader = await trio.leader()
+    await leader.read_barrier(5.0)
+    assert len(leader.machine.seen) == 30
+
+
+async def test_a_wiped_disk_comes_back_as_a_new_member_by_itself(trio: Trio) -> None:
+    await trio.start_all()
+    leader = await trio.leader()
+    await leader.propose(b"before", 5.0)
+    victim = next(name for name, node in trio.nodes.items() if node is not leader)
+    old = trio.nodes[victim].core.member
+    await trio.stop(victim)
+    shutil.rmtree(trio.folder / victim)
+    back = await trio.start(victim)
+    assert back.core.member != old
+    await trio.eventually(lambda: back.core.member in leader.core.config.voters)
+    assert old not in leader.core.config.members
+    assert b"before" in back.machine.seen
+
+
+async def test_a_blank_node_is_filled_by_snapshot(trio: Trio) -> None:
+    trio.extra["snapshot_bytes"] = 1 << 16
+    await trio.start_all()
+    leader = await trio.leader()
+    await asyncio.gather(*(leader.propose(b"%05d" % n + bytes(200), 10.0) for n in range(2500)))
+    await trio.eventually(lambda: leader.core.log.base_index > 0)
+    victim = next(name for name, node in trio.nodes.items() if node is not leader)
+    await trio.stop(victim)
+    shutil.rmtree(trio.folder / victim)
+    back = await trio.start(victim)
+    await trio.eventually(lambda: len(back.machine.seen) == 2500)
+    assert back._snapshots.latest() is not None
+    await trio.eventually(lambda: back.core.is_voter)
+
+
+async def test_another_nodes_volume_is_refused(trio: Trio) -> None:
+    await trio.start_all()
+    await trio.leader()
+    await trio.stop("safe-1")
+    await trio.stop("safe-2")
+    shutil.rmtree(trio.folder / "safe-1")
+    shutil.move(trio.folder / "safe-2", trio.folder / "safe-1")
+    with pytest.raises(Fatal, match="belongs to safe-2"):
+        await trio.start("safe-1")
+
+
+async def test_a_wrong_root_key_stops_the_start_and_wipes_nothing(trio: Trio) -> None:
+    from node.crypto.rootkey import RootKey
+
+    await trio.start_all()
+    await trio.leader()
+    await trio.stop("safe-1")
+    before = {p.name: p.read_bytes() for p in (trio.folder / "safe-1").iterdir()}
+    trio.root = RootKey(b"w" * 32)
+    with pytest.raises(Fatal, match="sealed with root key"):
+        await trio.start("safe-1")
+    assert {p.name: p.read_bytes() for p in (trio.folder / "safe-1").iterdir()} == before
+
+
+async def test_nothing_written_holds_a_command_in_the_clear(trio: Trio) -> None:
+    await trio.start_all()
+    leader = await trio.leader()
+    await leader.propose(b"planted-canary-value", 5.0)
+    leader.core.request_snapshot()
+    leader.kick()
+    await trio.eventually(lambda: leader._snapshots.latest() is not None)
+    files = [path for name in trio.peers for path in (trio.folder / name).iterdir()]
+    assert any(path.suffix == ".rss" for path in files)
+    assert all(b"planted-canary" not in path.read_bytes() for path in files)
