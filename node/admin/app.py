@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from node.admin.bodies import MAX_BODY
 from node.admin.cluster import Cluster
 from node.admin.limits import Limits
-from node.admin.middleware import Handler, middleware
+from node.admin.middleware import middleware
 from node.admin.secrets import Secrets
 from node.admin.services import Services
 

@@ -31,7 +31,7 @@ async def authorise(request: web.Request, services: Services) -> None:
 
     Raises Rejected unauthenticated or token_* (401), forbidden (403); Retry if the issuer's keys cannot be had."""
     identity = await services.verifier.verify(_bearer(request))
-    context.of(request).subject = identity.subject
+    context.current().subject = identity.subject
     if identity.subject not in services.settings.admins:
         raise Rejected(
             f"{identity.subject} is not an admin of this store",

@@ -35,6 +35,7 @@ def receipt_view(receipt: Receipt) -> dict[str, Any]:
         "index": receipt.index,
         "placed": dict(receipt.placed),
         "error": receipt.error,
+        "connected": receipt.connected,
         "stale": receipt.stale,
     }
 
@@ -84,7 +85,7 @@ class Cluster:
                 "disk_ok": status.disk_ok,
                 "stale": not status.quorum,
                 "secrets": len(services.store),
-                "sidecars": sum(1 for _ in services.sidecars.receipts()),
+                "sidecars": sum(1 for receipt in services.sidecars.receipts() if receipt.connected),
             }
         )
 

@@ -6,6 +6,7 @@ What it refuses to do: hold the body, a value, or the token.
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 
 from aiohttp import web
@@ -14,7 +15,6 @@ from node.clock import Clock
 from node.errors import Rejected, Retry
 from sidecar.wire import names
 
-KEY = "raftsafe.context"
 SPARE = 0.25
 """Seconds kept back from a request's deadline, so that what we wait for can still say why it did not come."""
 
@@ -49,11 +49,17 @@ def deadline_passed() -> Retry:
     )
 
 
-def of(request: web.Request) -> Context:
-    """The context of a request that went through the middleware."""
-    context = request[KEY]
-    assert isinstance(context, Context)
-    return context
+_current: contextvars.ContextVar[Context] = contextvars.ContextVar("raftsafe.admin.request")
+
+
+def enter(context: Context) -> None:
+    """From here on, in this task, this is the request; the middleware calls it first."""
+    _current.set(context)
+
+
+def current() -> Context:
+    """The context of the request that this task handles."""
+    return _current.get()
 
 
 def secret_name(request: web.Request) -> str:
@@ -64,5 +70,5 @@ def secret_name(request: web.Request) -> str:
             "the path does not hold a well-formed namespace/name",
             hint="namespace: a DNS label; name: 1 to 253 of a-z 0-9 . - with a letter or digit at both ends, no '..'",
         )
-    of(request).name = name
+    current().name = name
     return name

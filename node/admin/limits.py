@@ -76,10 +76,10 @@ class Body:
         self._reserved = reserved
 
     def __enter__(self) -> bytes:
-        return self._data
+        data, self._data = self._data, b""  # the caller decides how long the bytes live
+        return data
 
     def __exit__(self, *_: object) -> None:
-        self._data = b""
         self._limits.give_back(self._reserved)
 
 

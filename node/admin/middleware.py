@@ -10,20 +10,19 @@ import asyncio
 import logging
 import os
 import traceback
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-from node.admin import audit, auth, problem
-from node.admin.context import KEY, Context, deadline_passed
+from node.admin import auth, problem
+from node.admin.audit import Audit
+from node.admin.context import Context, current, deadline_passed, enter
 from node.admin.limits import Limits
 from node.admin.services import Services
 from node.errors import Fatal, SafeError
 
 log = logging.getLogger("node.admin")
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 PROBES = frozenset({"probe.live", "probe.ready"})
 OPEN = PROBES | {"api.document"}
 """Actions without a token: probes cannot have one, and the document describes only what is public in the source."""
@@ -31,10 +30,10 @@ OPEN = PROBES | {"api.document"}
 
 def middleware(services: Services, limits: Limits) -> Middleware:
     """The one middleware of the application."""
+    audit = Audit(services.settings.name, clock := services.clock)
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-        clock = services.clock
         started = clock.now()
         context = Context(
             request_id=clock.token(8).hex(),
@@ -43,13 +42,13 @@ def middleware(services: Services, limits: Limits) -> Middleware:
             deadline=started + services.deadline,
             clock=clock,
         )
-        request[KEY] = context
+        enter(context)
         response, result = await _answer(request, handler, services, limits)
         response.headers["X-Request-Id"] = context.request_id
         response.headers["Cache-Control"] = "no-store"
         if context.action not in PROBES:
             took = int((clock.now() - started) * 1000)
-            audit.write(context, services.settings.name, clock.wall_ms(), took, response.status, result)
+            audit.write(context, took, response.status, result)
         return response
 
     return around
@@ -59,7 +58,7 @@ async def _answer(
     request: web.Request, handler: Handler, services: Services, limits: Limits
 ) -> tuple[web.StreamResponse, str]:
     """The response and the word for the audit line: "ok" or the stable code."""
-    context: Context = request[KEY]
+    context = current()
     try:
         return await _admitted(request, handler, services, limits), "ok"
     except SafeError as known:
@@ -87,7 +86,7 @@ def _where(error: Exception) -> str:
 
 
 async def _admitted(request: web.Request, handler: Handler, services: Services, limits: Limits) -> web.StreamResponse:
-    action = request[KEY].action
+    action = current().action
     if action in PROBES:  # a busy node is not a dead one
         return await handler(request)
     limits.enter()

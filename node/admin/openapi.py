@@ -113,7 +113,7 @@ _SECRET: Final[Json] = {
         "summary": "Delete a secret; undelete brings it back.",
         "parameters": [
             _KEY,
-            _query("if_version", {"type": "integer", "minimum": 0}, "only if this is the version now"),
+            _query("if_version", {"type": "integer", "minimum": 1}, "only if this is the version now"),
         ],
         "responses": _answers("deleted", _ref("Written"), *_CHANGE),
     },
@@ -145,7 +145,7 @@ _LIST: Final[Json] = {
         "summary": "Metadata of secrets in the order of their names, page by page.",
         "parameters": [
             _query("namespace", {"type": "string"}, "only this namespace"),
-            _query("prefix", {"type": "string"}, "only names that begin so"),
+            _query("prefix", {"type": "string"}, "only names that begin so; with namespace: the part after the slash"),
             _query("after", {"type": "string"}, "begin after this namespace/name; `next` of the page before"),
             _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100}, "page size"),
             _CONSISTENCY,
@@ -180,8 +180,8 @@ _SCHEMAS: Final[Json] = {
             },
             "grants": {**_GRANTS, "description": "who gets it, instead of who got it; without it nothing changes"},
             "if_version": {"type": "integer", "minimum": 0, "description": "0: it must not exist yet"},
-            "not_before_ms": _MS,
-            "expires_ms": _MS,
+            "not_before_ms": {**_MS, "description": "nobody gets it before; without it from now on"},
+            "expires_ms": {**_MS, "description": "nobody gets it after; without it for ever"},
         },
     },
     "Grants": {
@@ -251,6 +251,7 @@ _SCHEMAS: Final[Json] = {
             "index": {"type": "integer"},
             "placed": {"type": "object", "additionalProperties": {"type": "integer"}},
             "error": {"type": "string", "description": "a stable code; empty when all is well"},
+            "connected": {"type": "boolean", "description": "false: it left this node a short while ago, at since_ms"},
             "stale": {"type": "boolean"},
         },
     },
@@ -289,7 +290,7 @@ DOCUMENT: Final[Json] = {
         "/v1/sidecars": {
             "get": {
                 "operationId": "sidecars",
-                "summary": "The sidecars connected to this node, and what is in their files.",
+                "summary": "The sidecars of this node, and what is in their files.",
                 "responses": _answers("the sidecars", {"type": "array", "items": _ref("Sidecar")}, "too_many_requests"),
             }
         },

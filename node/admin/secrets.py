@@ -7,9 +7,7 @@ store does, in the order of the log.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 from aiohttp import web
@@ -20,13 +18,16 @@ from node.admin.services import Services
 from node.errors import Rejected, Retry
 from node.store import commands
 from node.store.records import Record
+from sidecar.wire import names
 
-PAGE = 100
-STALE = "Raftsafe-Stale"
+PAGE: Final = 100
+STALE: Final = "Raftsafe-Stale"
+WRITE_ID: Final = 16
+"""Bytes that name one write to the keyring; random, so they never repeat."""
 
 
 def view(record: Record) -> dict[str, Any]:
-    """A record's metadata as JSON: names, sizes, times in ms, never a sealed blob."""
+    """A record's metadata as JSON: names, sizes, times in ms; never a sealed blob."""
     return {
         "name": record.name,
         "version": record.version,
@@ -39,3 +40,130 @@ def view(record: Record) -> dict[str, Any]:
         "deleted": record.deleted,
         "index": record.index,
     }
+
+
+class Secrets:
+    """The handlers. Every refusal is raised (node.errors) and answered by the middleware."""
+
+    def __init__(self, services: Services, limits: Limits) -> None:
+        self._services = services
+        self._limits = limits
+
+    async def put(self, request: web.Request) -> web.Response:
+        name = context.secret_name(request)
+        bodies.query(request)
+        clock = self._services.clock
+        with await self._limits.body(request) as data:
+            body = bodies.put(data)
+            write_id = clock.token(WRITE_ID)
+            generation, sealed = self._services.keyring.seal_value(name, write_id, body.fields)
+            command = commands.Put(
+                **self._base(request),
+                name=name,
+                fields=tuple((field, len(value)) for field, value in body.fields.items()),
+                generation=generation,
+                write_id=write_id,
+                sealed=sealed,
+                grants=body.grants,
+                if_version=body.if_version,
+                not_before_ms=body.not_before_ms,
+                expires_ms=body.expires_ms,
+            )
+            del data, body  # nothing in this frame holds the values while the cluster works
+            return await self._commit(command)
+
+    async def get(self, request: web.Request) -> web.Response:
+        name = context.secret_name(request)
+        query = bodies.query(request, "consistency", "delivered")
+        delivered = bodies.query_flag(query, "delivered")
+        headers = await self._consistent(query)
+        record = self._services.store.get(name)
+        if record is None:
+            raise Rejected(f"there is no secret {name}", code="not_found", hint="check the name, or put it first")
+        context.current().version = record.version
+        data = view(record)
+        if delivered:
+            data["delivered"] = self._delivered(record)
+        return web.json_response(data, headers=headers)
+
+    async def list(self, request: web.Request) -> web.Response:
+        query = bodies.query(request, "namespace", "prefix", "after", "limit", "consistency")
+        limit = bodies.query_integer(query, "limit", 1, bodies.MAX_PAGE) or PAGE
+        namespace, prefix = query.get("namespace") or None, query.get("prefix", "")
+        if namespace is not None:
+            if not names.is_namespace(namespace):
+                raise Rejected("namespace is not well-formed", hint="a DNS label: lower-case letters, digits and '-'")
+            prefix = f"{namespace}/{prefix}"
+        headers = await self._consistent(query)
+        page = self._services.store.list(namespace, prefix, query.get("after", ""), limit)
+        following = page[-1].name if len(page) == limit else None
+        return web.json_response({"secrets": [view(record) for record in page], "next": following}, headers=headers)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        name = context.secret_name(request)
+        query = bodies.query(request, "if_version")
+        if_version = bodies.query_integer(query, "if_version", 1, bodies.MAX_INT)
+        return await self._commit(commands.Delete(**self._base(request), name=name, if_version=if_version))
+
+    async def undelete(self, request: web.Request) -> web.Response:
+        name = context.secret_name(request)
+        bodies.query(request)
+        return await self._commit(commands.Undelete(**self._base(request), name=name))
+
+    async def grants(self, request: web.Request) -> web.Response:
+        """With both lists, add is committed first: who swaps one workload for another never has neither."""
+        name = context.secret_name(request)
+        bodies.query(request)
+        with await self._limits.body(request) as data:
+            body = bodies.grants(data)
+        todo: list[commands.Command] = []
+        if body.add:
+            todo.append(commands.Grant(**self._base(request, "add"), name=name, grants=body.add))
+        if body.remove:
+            todo.append(commands.Revoke(**self._base(request, "remove"), name=name, grants=body.remove))
+        for command in todo[:-1]:
+            await self._commit(command)
+        return await self._commit(todo[-1])
+
+    def _base(self, request: web.Request, part: str = "") -> dict[str, Any]:
+        """What every command has: request id, proposer's time, actor."""
+        clock, subject = self._services.clock, context.current().subject
+        assert subject is not None
+        rid = bodies.request_id(request, subject, clock.token(commands.RID_SIZE), part)
+        return {"rid": rid, "t": clock.wall_ms(), "actor": subject}
+
+    async def _commit(self, command: commands.Command) -> web.Response:
+        """Propose and answer {"name", "version", "index"}. Raises what the store refused, and Retry."""
+        at = context.current()
+        packed = await self._services.raft.propose(commands.encode(command), at.remaining())
+        result = msgpack.unpackb(packed)
+        if not result["ok"]:
+            raise problem.from_result(result["code"], result["message"], result["hint"])
+        at.version, at.index = result["version"], result["index"]
+        return web.json_response({key: result[key] for key in ("name", "version", "index")})
+
+    async def _consistent(self, query: dict[str, str]) -> dict[str, str]:
+        """Waits until the local copy holds every write acknowledged before this request, or, with consistency=local,
+        does not wait and returns the header that says whether it may be out of date. Raises Retry."""
+        raft, at = self._services.raft, context.current()
+        if bodies.query_local(query):
+            return {STALE: "false" if raft.status().quorum else "true"}
+        try:
+            index = await raft.read_barrier(at.remaining())
+        except Retry as error:
+            if error.code == "no_quorum":
+                error.hint = "add ?consistency=local (safe: --local) to read this node's own copy, which may be old"
+            raise
+        if not await raft.wait_applied(index, at.remaining()):
+            raise Retry("this node has not caught up yet", hint="try again, or ask another node", after=1.0)
+        return {}
+
+    def _delivered(self, record: Record) -> dict[str, int]:
+        """Connected sidecars of this node that hold the record's version, or an older one."""
+        held = [
+            receipt.placed[record.name]
+            for receipt in self._services.sidecars.receipts()
+            if receipt.connected and record.name in receipt.placed
+        ]
+        current = sum(version >= record.version for version in held)
+        return {"current": current, "older": len(held) - current}

@@ -62,7 +62,7 @@ class Store(Protocol):
     def get(self, name: str) -> Record | None: ...
     def list(
         self, namespace: str | None = None, prefix: str = "", after: str = "", limit: int = 100
-    ) -> list[Record]: ...
+    ) -> Sequence[Record]: ...
     def __len__(self) -> int: ...
 
 
@@ -87,7 +87,8 @@ class Verifier(Protocol):
 
 
 class Receipt(Protocol):
-    """What one sidecar connected to this node last said: `placed` maps "ns/name" to the version in its files."""
+    """What one sidecar last said to this node: `placed` maps "ns/name" to the version in its files. `since_ms`: when
+    its stream began, or ended if it is not `connected` any more."""
 
     @property
     def pod(self) -> str: ...
@@ -106,11 +107,13 @@ class Receipt(Protocol):
     @property
     def error(self) -> str: ...
     @property
+    def connected(self) -> bool: ...
+    @property
     def stale(self) -> bool: ...
 
 
 class Sidecars(Protocol):
-    """The sidecars connected to this node."""
+    """The sidecars of this node: the connected ones, and those that left it a short while ago."""
 
     def receipts(self) -> Iterable[Receipt]: ...
 

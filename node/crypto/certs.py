@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -31,6 +32,8 @@ AUTHORITY_LIFETIME = datetime.timedelta(days=3650)
 LEAF_LIFETIME = datetime.timedelta(hours=24)
 # Clocks of machines may differ by minutes.
 BACKDATE = datetime.timedelta(minutes=5)
+# X.520's bound on a common name. Nothing here reads one: the names that count are in the SAN, so a long one is cut.
+_COMMON_NAME = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +57,7 @@ def _builder(
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .subject_name(_named(subject))
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
@@ -62,6 +65,10 @@ def _builder(
         .not_valid_after(now + lifetime)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
+
+
+def _named(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:_COMMON_NAME])])
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:
@@ -82,9 +89,8 @@ def new_authority(name: str) -> tuple[bytes, bytes]:
     """(private key PEM, certificate PEM) of a new self-signed authority. ECDSA P-256, as everything here: fast, small,
     and understood by every TLS 1.3 peer."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     certificate = (
-        _builder(name, subject, key.public_key(), AUTHORITY_LIFETIME)
+        _builder(name, _named(name), key.public_key(), AUTHORITY_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(authority=True), critical=True)
         .sign(key, hashes.SHA256())
@@ -96,12 +102,18 @@ class Authority:
     """Issues leaves for one door: "peer" (mutual TLS between nodes) or "server" (what sidecars and admins check)."""
 
     def __init__(self, role: str, key_pem: bytes, cert_pem: bytes) -> None:
+        """Raises Fatal when key and certificate are not one pair, ValueError when they cannot be read."""
         self.role, self.cert_pem = role, cert_pem
         key = serialization.load_pem_private_key(key_pem, None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise Fatal(f"the {role} CA's key is not an EC key")
         self._key = key
         self._certificate = x509.load_pem_x509_certificate(cert_pem)
+        if self._certificate.public_key() != key.public_key():
+            raise Fatal(
+                f"the {role} CA's key and certificate do not belong together",
+                hint="restore both from the same backup of the cluster's identity",
+            )
 
     @classmethod
     def load(cls, folder: Path, role: str) -> Authority:
@@ -115,8 +127,11 @@ class Authority:
             ) from None
         try:
             return cls(role, key, certificate)
-        except ValueError:
-            raise Fatal(f"the {role} CA in {folder} is not a PEM key and certificate") from None
+        except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: the key is encrypted with a passphrase
+            raise Fatal(
+                f"the {role} CA in {folder} is not a PEM key and certificate",
+                hint="restore the Secret with the identity of the cluster",
+            ) from None
 
     def issue(self, names: Sequence[str], lifetime: datetime.timedelta = LEAF_LIFETIME) -> Leaf:
         """A leaf for DNS names and IP addresses; the first is the common name. A peer leaf may be used at both ends

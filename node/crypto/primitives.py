@@ -34,10 +34,14 @@ class Aead:
 
     def seal(self, nonce: bytes, data: bytes, aad: bytes) -> bytes:
         """Ciphertext and tag. A nonce is used once under a key."""
+        if len(nonce) != NONCE:
+            raise ValueError("a GCM nonce is 12 bytes")
         return self._aead.encrypt(nonce, data, aad)
 
     def open(self, nonce: bytes, data: bytes, aad: bytes) -> bytes:
-        """The plaintext. Raises NotAuthentic, which names nothing."""
+        """The plaintext. Raises NotAuthentic, which names nothing; also for bytes too short to have been sealed."""
+        if len(nonce) != NONCE or len(data) < TAG:
+            raise NotAuthentic("these bytes were cut off")
         try:
             return self._aead.decrypt(nonce, data, aad)
         except InvalidTag:

@@ -7,16 +7,19 @@ identity, or show a key in a repr or a message. Keys are told apart by an id der
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
 
-from node.crypto.primitives import KEY, NONCE, Aead, NotAuthentic, derive
+from node.crypto.primitives import KEY, NONCE, TAG, Aead, NotAuthentic, derive
 from node.errors import Fatal
 
 FILE = "root.key"
 # A wrapped key names the root key it needs in its first bytes, so that a wrong one is told, not guessed.
 _ID = 4
+WRAPPED = _ID + NONCE + KEY + TAG
+_DAMAGED = "restore the file it lies in, or this volume"
 
 
 class RootKey:
@@ -50,6 +53,8 @@ class RootKey:
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
         """The key. Raises Fatal: a wrong root key, or wrapped bytes that were changed."""
+        if len(wrapped) != WRAPPED:
+            raise Fatal(f"a wrapped key has {len(wrapped)} bytes, not {WRAPPED}", hint=_DAMAGED)
         needed = wrapped[:_ID].hex()
         if needed != self.id:
             raise Fatal(
@@ -59,7 +64,7 @@ class RootKey:
         try:
             return self._wrapping.open(wrapped[_ID : _ID + NONCE], wrapped[_ID + NONCE :], aad)
         except NotAuthentic:
-            raise Fatal("a wrapped key has been damaged", hint="restore the file it lies in, or this volume") from None
+            raise Fatal("a wrapped key has been damaged", hint=_DAMAGED) from None
 
     def __repr__(self) -> str:
         return f"RootKey(id={self.id})"
@@ -68,28 +73,47 @@ class RootKey:
 def create_identity(folder: Path, cluster: str) -> bool:
     """Make root key and the two certificate authorities, once. False if the folder is there already.
 
-    The finished folder appears by one rename, so of two callers at once exactly one wins and nobody sees half of it.
+    The finished folder appears by one rename, so of two callers at once exactly one wins and nobody sees half of it;
+    it is on disk when this returns. What is in a folder already, complete or not, is kept as it is: a part of an
+    identity is evidence of a loss, and RootKey.load and Authority.load then say what to restore.
     Raises Fatal when the place cannot be written.
     """
     from node.crypto.certs import new_authority  # keeps x509 out of the import of every unwrap
 
-    if folder.exists() and any(folder.iterdir()):
-        return False
+    folder = Path(os.path.abspath(folder))
     building = folder.with_name(f".{folder.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
-        building.mkdir(parents=True, mode=0o700)
-        _private(building / FILE, os.urandom(KEY))
-        for role in ("peer", "server"):
-            key, certificate = new_authority(f"{cluster} {role} CA")
-            _private(building / f"{role}-ca.key", key)
-            _private(building / f"{role}-ca.crt", certificate)
-        os.rename(building, folder)
-    except OSError as error:
-        shutil.rmtree(building, ignore_errors=True)
-        if folder.exists() and any(folder.iterdir()):
+        if _taken(folder):
             return False
-        raise Fatal(f"cannot write the identity folder {folder}: {error.strerror}") from None
+        building.mkdir(parents=True, mode=0o700)
+        try:
+            _private(building / FILE, os.urandom(KEY))
+            for role in ("peer", "server"):
+                key, certificate = new_authority(f"{cluster} {role} CA")
+                _private(building / f"{role}-ca.key", key)
+                _private(building / f"{role}-ca.crt", certificate)
+            _sync(building)
+            os.rename(building, folder)  # replaces an empty folder, never one with something in it
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+        _sync(folder.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise Fatal(
+            f"cannot write the identity folder {folder}: {error.strerror}",
+            hint="name a folder that does not exist yet, below one that this process may write to",
+        ) from None
     return True
+
+
+def _taken(folder: Path) -> bool:
+    """Whether there is a folder with something in it."""
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:
+        return False
 
 
 def _private(path: Path, data: bytes) -> None:
@@ -98,3 +122,12 @@ def _private(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """The names in a folder are on disk only once the folder itself is."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

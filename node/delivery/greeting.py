@@ -17,13 +17,15 @@ from sidecar.wire import codes
 from sidecar.wire import messages as m
 from sidecar.wire.protocol import VERSIONS, negotiate
 
+SETTLE_CHECK = 0.05
 GRACE = 0.5
 """Seconds a wait may overrun its own timeout before it is cut off."""
 
 
 class Door:
     """`verify(token)` raises Rejected with a token_* code, or Retry. `index()`: log index applied here.
-    `wait_applied(index, timeout)`: whether it was applied in time."""
+    `wait_applied(index, timeout)`: whether it was applied in time. `settled()`: False while this node has just started
+    and may still hear of what it missed."""
 
     def __init__(
         self,
@@ -31,12 +33,14 @@ class Door:
         verify: Callable[[str], Awaitable[Identity]],
         index: Callable[[], int],
         wait_applied: Callable[[int, float], Awaitable[bool]],
+        settled: Callable[[], bool],
         limits: Limits,
     ) -> None:
         self._node = node
         self._verify = verify
         self._index = index
         self._wait_applied = wait_applied
+        self._settled = settled
         self._limits = limits
 
     async def identify(self, token: str) -> Identity:
@@ -62,7 +66,11 @@ class Door:
         return identity, version
 
     async def _catch_up(self, index: int) -> None:
-        """Versions never go back: a node that knows less than the sidecar waits, then sends it elsewhere."""
+        """Versions never go back: a node that knows less than the sidecar waits, then sends it elsewhere. So does one
+        that knows nothing at all: its "there is nothing for you" would be believed."""
+        while not self._settled():  # noqa: ASYNC110 - seconds after a start, and nobody has an event for it
+            await asyncio.sleep(SETTLE_CHECK)
+        index = max(index, 1)
         if index <= self._index():
             return
         try:

@@ -77,7 +77,10 @@ class Hub:
         self._by_grant: Many[int] = Many()  # those who want everything granted, by the grants that name them
         self._by_want: Many[int] = Many()  # the others, by what they want
         self._ready: deque[Subscriber] = deque()
-        self._changed: dict[str, None] = {}
+        self._changed: dict[str, None] = {}  # noted, for the next round
+        self._round: dict[str, None] = {}  # being absorbed
+        self._rounds = 0
+        self._turns = 0  # subscribers left to be served before the next round
         self._departed = Departed()
         self._last = 0
         self._wall_ms = 0
@@ -93,7 +96,7 @@ class Hub:
     @property
     def busy(self) -> bool:
         """Whether `work` has something to do."""
-        return bool(self._ready or self._changed)
+        return bool(self._ready or self._changed or self._round)
 
     @property
     def index(self) -> int:
@@ -122,8 +125,10 @@ class Hub:
 
     def subscribe(self, asked: Subscription, wall_ms: int) -> tuple[int, list[Action]]:
         """A new stream, already welcomed. Returns its number and the Close of a stream it takes the place of."""
+        self.collect()
         self._last += 1
         subscriber = Subscriber(self._last, asked, self._own(asked.have), wall_ms, self._stale)
+        subscriber.round = self._rounds
         actions: list[Action] = []
         former = self._by_key.get(subscriber.key)
         if former is not None:  # the process dialled again before its old stream was seen to be dead
@@ -210,17 +215,33 @@ class Hub:
         self._index = max(self._index, applied, self._source.index)
         out: list[Action] = []
         left = budget
-        while self._changed and left > 0:
-            name = next(iter(self._changed))
-            del self._changed[name]
-            left -= 1 + self._absorb(name, self._source.get(name), out) // 4
-        left = budget
-        while self._ready and left > 0:
+        if not self._turns:
+            left = self._absorb_round(left, out)
+            if self._round:
+                return out
+            self._turns = len(self._ready)
+        while self._turns and left > 0:
+            self._turns -= 1
             subscriber = self._ready.popleft()
             subscriber.ready = False
-            if subscriber.id in self._subscribers:
-                left -= self._advance(subscriber, left, out)
+            if subscriber.id not in self._subscribers:
+                continue
+            if subscriber.names is None and self._changed and subscriber.round >= self._rounds:
+                self._enqueue(subscriber)  # its first set has to hold what was noted before it came
+                continue
+            left -= self._advance(subscriber, left, out)
         return out
+
+    def _absorb_round(self, left: int, out: list[Action]) -> int:
+        """Rounds and subscribers take turns: changes noted together become one SYNC, and neither starves the other."""
+        if not self._round and self._changed:
+            self._round, self._changed = self._changed, {}
+            self._rounds += 1
+        while self._round and left > 0:
+            name = next(iter(self._round))
+            del self._round[name]
+            left -= 1 + self._absorb(name, self._source.get(name), out) // 4
+        return left
 
     # -- what has to be looked at ----------------------------------------------------------------------------------
 

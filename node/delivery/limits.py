@@ -21,6 +21,10 @@ class Limits:
     """For the issuer's keys to arrive. With `behind` it stays under the 5 s after which a sidecar gives up."""
     behind: float = 2.0
     """For the log of this node to catch up with what the sidecar has seen elsewhere."""
+    settling: float = 2.0
+    """From the start of this node: for the first word from the majority, before it answers from what it remembers."""
+    leeway: float = 10.0
+    """Past the expiry of a token until its stream is closed: what the verifier grants the issuer's clock."""
     heartbeat: float = 2.0
     """Each stream gets a PING this often."""
     silent: int = 3

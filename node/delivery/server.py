@@ -71,7 +71,7 @@ class DeliveryServer:
         self._node = node
         self._stale = stale
         self._limits = limits or Limits()
-        self._door = Door(node, verify, self._index, wait_applied, self._limits)
+        self._door = Door(node, verify, self._index, wait_applied, self._settled, self._limits)
         self._audit = Audit(node, clock)
         self._acceptor = Acceptor(lambda: Connection(self), context, self._full)
         self._buckets: tuple[set[Connection], ...] = tuple(set() for _ in range(BUCKETS))
@@ -86,6 +86,7 @@ class DeliveryServer:
         self._draining = ""
         self._beats = 0
         self._patient_until = 0.0
+        self._settle_until = 0.0
         self._empty: asyncio.Event | None = None
         self.now = clock.now()
         self.counters: dict[str, int] = dict.fromkeys(("welcomed", "refused", "broken", "silent", "renewed"), 0)
@@ -99,6 +100,7 @@ class DeliveryServer:
     async def start(self) -> None:
         """Listens. Raises OSError if the address cannot be had."""
         self.now = self._clock.now()
+        self._settle_until = self.now + self._limits.settling
         self._hub.set_stale(self._stale())
         self._hub.collect()
         self._hub.rebuild()
@@ -278,6 +280,9 @@ class DeliveryServer:
         if not (connection.lost or connection.closing):
             self._welcome(connection, hello, version)
 
+    def _settled(self) -> bool:
+        return self.now >= self._settle_until or not self._stale()
+
     def _index(self) -> int:
         return max(self._applied_index(), self._hub.index)
 
@@ -453,7 +458,7 @@ class DeliveryServer:
                     self.counters["silent"] += 1
                     log.info("pod %s was silent for %.1f s", connection.pod, self.now - connection.heard)
                     connection.abort()
-            elif wall_ms >= connection.expires * 1000:
+            elif wall_ms >= (connection.expires + self._limits.leeway) * 1000:
                 hint = "the sidecar reads its token file again before it dials"
                 self._refuse(connection, codes.TOKEN_EXPIRED, "the token of this stream has expired", hint)
             elif not waiting:

@@ -67,7 +67,8 @@ class Subscriber:
     `held`: the versions it was given or said it has, which are never gone below. `names`: what is left of the pass
     under way, last first, None between passes. `pending`: names to look at in the next pass, None for none;
     `pending_full`: look at everything instead. `queued`: bytes sent by the hub which the shell has not handed to the
-    network yet; `blocked`: no room, the next pass or the rest of this one waits for the shell to drain.
+    network yet; `blocked`: no room, the next pass or the rest of this one waits for the shell to drain. `round`: the
+    last round of changes begun when it came.
     """
 
     __slots__ = (
@@ -90,6 +91,7 @@ class Subscriber:
         "pod",
         "queued",
         "ready",
+        "round",
         "said",
         "serviceaccount",
         "since_ms",
@@ -116,6 +118,7 @@ class Subscriber:
         self.pending: set[str] | None = None
         self.pending_full = True
         self.ready = False
+        self.round = 0
         self.blocked = False
         self.queued = 0
         self.told_stale = stale

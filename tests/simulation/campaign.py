@@ -170,7 +170,8 @@ class Campaign:
         node.crash()
         epoch = node.epoch
         return self._later(
-            self.world.rng.choice((0.05, 0.4, 1.5)), lambda: node.start() if node.epoch == epoch and not node.up else None
+            self.world.rng.choice((0.05, 0.4, 1.5)),
+            lambda: node.start() if node.epoch == epoch and not node.up else None,
         )
 
     def kill_one(self) -> float:

@@ -382,7 +382,9 @@ class World:
         )
         done = getattr(node, "_checked", (0, 0))
         start = done[1] if done[0] == node.epoch else 0
-        for data, index, term in log.slice(max(start, log.base_index) + 1, core.commit_index - max(start, log.base_index)):
+        for data, index, term in log.slice(
+            max(start, log.base_index) + 1, core.commit_index - max(start, log.base_index)
+        ):
             known = self.committed.setdefault(index, (term, data))
             assert known == (term, data), f"{node.name}: committed entry {index} changed from term {known[0]} to {term}"
         node._checked = (node.epoch, core.commit_index)  # type: ignore[attr-defined]

@@ -29,7 +29,9 @@ def act(log: Log, step: tuple[str, int]) -> None:
     if kind == "add":
         log.add(b"\0" + bytes(size), log.last_index + 1, log.term)
     elif kind == "cut" and log.last_index > log.commit_hint and log.last_index > log.base_index:
-        log.cut_from(max(log.commit_hint, log.base_index) + 1 + size % (log.last_index - max(log.commit_hint, log.base_index)))
+        log.cut_from(
+            max(log.commit_hint, log.base_index) + 1 + size % (log.last_index - max(log.commit_hint, log.base_index))
+        )
     elif kind == "term":
         log.setCurrentTerm(log.term + 1, f"m{size}" if size % 2 else None)
     elif kind == "commit":
@@ -54,7 +56,9 @@ def reopen(folder: Path, keys: object) -> tuple[Log, Wal]:
 
 @settings(max_examples=60, deadline=None)
 @given(runs=st.lists(STEPS, min_size=1, max_size=3), cut=st.floats(0, 1))
-def test_a_crash_at_any_byte_keeps_the_whole_batches_before_it(keys: object, runs: list[list[tuple[str, int]]], cut: float) -> None:
+def test_a_crash_at_any_byte_keeps_the_whole_batches_before_it(
+    keys: object, runs: list[list[tuple[str, int]]], cut: float
+) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "wal"
         log, wal = reopen(folder, keys)

@@ -38,10 +38,14 @@ def test_bound_to_name_write_and_generation() -> None:
         ("ns/name", 3, b"w" * 16, sealed),
         ("ns/name", 1, b"x" * 16, sealed),
         ("ns/name", 1, b"w" * 16, sealed[:20] + changed + sealed[21:]),
+        ("ns/name", 1, b"w" * 16, sealed[:-1]),
+        ("ns/name", 1, b"w" * 16, sealed[:13]),
+        ("ns/name", 1, b"w" * 16, sealed[:5]),
+        ("ns/name", 1, b"w" * 16, b""),
     ]:
         with pytest.raises(NotAuthentic) as caught:
             keyring.open_value(name, generation, write_id, data)
-        assert "canary" not in repr(caught.value)
+        assert "canary" not in repr(caught.value) and caught.value.__cause__ is None
     assert b"canary" not in sealed
 
 
@@ -54,3 +58,36 @@ def test_no_key_yet_and_a_wrong_root_key() -> None:
     with pytest.raises(Fatal):
         Keyring(ROOT, "c1").absorb({2: wrapped})
     assert repr(ring()) == "Keyring(generations=[1])"
+
+
+def test_another_cluster_with_the_same_root_key_opens_nothing() -> None:
+    wrapped = Keyring(ROOT, "c1").new_key(1)
+    with pytest.raises(Fatal):
+        Keyring(ROOT, "c2").absorb({1: wrapped})
+
+
+def test_the_newest_generation_seals_and_all_open() -> None:
+    keyring = ring()
+    _, old = keyring.seal_value("ns/name", b"w" * 16, {"value": b"1"})
+    wrapped = {generation: keyring.new_key(generation) for generation in (3, 2)}
+    assert keyring.generation == 1, "a key made here is in use only once it has gone through the log"
+    keyring.absorb(wrapped)
+    generation, new = keyring.seal_value("ns/name", b"w" * 16, {"value": b"2"})
+    assert (generation, keyring.generations) == (3, 3)
+    assert keyring.open_value("ns/name", 1, b"w" * 16, old) == {"value": b"1"}
+    assert keyring.open_value("ns/name", 3, b"w" * 16, new) == {"value": b"2"}
+
+
+def test_a_generation_that_is_known_is_not_replaced() -> None:
+    keyring = ring()
+    _, sealed = keyring.seal_value("ns/name", b"w" * 16, {"value": b"1"})
+    keyring.absorb({1: keyring.new_key(1)})
+    assert keyring.open_value("ns/name", 1, b"w" * 16, sealed) == {"value": b"1"}
+
+
+def test_the_largest_secret_stays_within_what_a_record_may_hold() -> None:
+    fields = {f"{i:0253}": bytes(16 << 10) for i in range(64)}
+    keyring = ring()
+    _, sealed = keyring.seal_value("ns/name", b"w" * 16, fields)
+    assert sum(map(len, fields.values())) == 1 << 20 and len(sealed) < (1 << 20) + (32 << 10)
+    assert keyring.open_value("ns/name", 1, b"w" * 16, sealed) == fields

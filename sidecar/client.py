@@ -1,0 +1,401 @@
+"""The thin shell: one loop, one stream at a time, and the session's actions carried out.
+
+Why it exists: somebody has to hold the socket, the clock and the files. Everything that decides is in session.py.
+What it refuses to do: decide; run TLS below 1.3 or without checking the node's name; log or keep a value. Files are
+written in the loop itself: they are in memory, a megabyte takes well under a millisecond, and a thread would cost more
+than it saves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
+
+from sidecar import credential, memory
+from sidecar.actions import Action, Close, Dial, Exit, Log, Place, ReadToken, Send, Wait
+from sidecar.credential import Credential, CredentialError
+from sidecar.files import Files, PlaceError
+from sidecar.session import Purpose, Resume, Session
+from sidecar.settings import Settings
+from sidecar.wire import messages as m
+from sidecar.wire.frames import ProtocolError
+from sidecar.wire.protocol import ClientProtocol
+
+AGENT: Final = "safe-sidecar/0.1.0"
+CONNECT: Final = 2.0
+"""Seconds for name, TCP and TLS together."""
+SHUTDOWN: Final = 1.0
+"""Seconds for a peer to answer the end of TLS before the socket is dropped."""
+FLUSH: Final = 0.25
+"""Seconds that a stopping process waits for its goodbye to leave."""
+LINGER: Final = 1.0
+"""Seconds that a superseded generation stays for readers in the middle of a path, and after which memory that only a
+dial or a swap needed is given back."""
+MAX_UNSENT: Final = 4 << 20
+"""Bytes waiting for a node that does not read: then it is as good as gone. The largest receipt is under 1 MiB."""
+EX_SOFTWARE: Final = 70
+
+
+def one_line(text: str) -> str:
+    """Whatever a peer or a system call put into `text`, the log stays one line an event."""
+    return "".join(char if char.isprintable() else " " for char in text)[:2000]
+
+
+def log(text: str) -> None:
+    try:
+        sys.stderr.write(f"safe-sidecar: {one_line(text)}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody reads; no reason to stop delivering
+
+
+class Context(ssl.SSLContext):
+    """The host name goes to OpenSSL as bytes: as str it would pass through IDNA, whose tables then stay in memory."""
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        host = server_hostname.encode("ascii") if isinstance(server_hostname, str) else server_hostname
+        return super().wrap_bio(incoming, outgoing, server_side, host, session)
+
+
+def tls_context(ca_file: str) -> ssl.SSLContext:
+    """Anew for each dial, so that a rotated CA file is simply the next one read. Raises CredentialError."""
+    context = Context(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise CredentialError(f"CA file {ca_file} cannot be used: {explain(error)}") from None
+    return context
+
+
+def explain(error: BaseException) -> str:
+    """Why a dial or a stream failed, in the operator's words."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CONNECT:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {getattr(error, 'reason', None) or 'no reason given'}"
+    if isinstance(error, socket.gaierror):
+        return "its name cannot be resolved"
+    if isinstance(error, OSError) and error.strerror:
+        return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+    return type(error).__name__
+
+
+class Stream(asyncio.Protocol):
+    """One connection: its transport, its protocol state, and where to report."""
+
+    def __init__(self, owner: Client) -> None:
+        self.protocol = ClientProtocol()
+        self.ended = asyncio.get_running_loop().create_future()
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods and not the base class
+
+    def data_received(self, data: bytes) -> None:
+        self._owner.arrived(self, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+        self._owner.broke(self, explain(exc) if exc else "the node closed the stream")
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and data:
+            self._transport.write(data)
+            if self._transport.get_write_buffer_size() > MAX_UNSENT:
+                self._transport.abort()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+class Client:
+    """One sidecar process. `run` returns its exit code."""
+
+    def __init__(self, settings: Settings, files: Files) -> None:
+        self._settings = settings
+        self._files = files
+        self._instance = os.urandom(8).hex()
+        self._own = ""
+        self._stream: Stream | None = None
+        self._last: Stream | None = None
+        self._dialing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._releasing: asyncio.TimerHandle | None = None
+        self._status: dict[str, Any] = {}
+        self._exit: asyncio.Future[int]
+        self._session: Session
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        self._exit = loop.create_future()
+        loop.set_exception_handler(self._crashed)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: self._run(self._session.stop()))
+        self._begin()
+        code = await self._exit
+        self._cancel()
+        if self._last is not None and not self._last.ended.done():
+            await asyncio.wait([self._last.ended], timeout=FLUSH)
+        self._report()
+        return code
+
+    def _begin(self) -> None:
+        """A session from what the files say; also the way back when somebody has damaged them."""
+        found = self._files.recover()
+        settings = self._settings
+        purpose = Purpose(
+            pod=settings.pod,
+            instance=self._instance,
+            agent=AGENT,
+            want=settings.secrets,
+            mode=settings.mode,
+            deadline=settings.deadline,
+            max_staleness=settings.max_staleness,
+        )
+        resume = Resume(found.versions(), found.floors, found.index, found.complete)
+        self._session = Session(settings.nodes, purpose, resume)
+        if found.secrets:
+            log(f"{len(found.secrets)} secrets of an earlier run are in place, index {found.index}")
+        self._run(self._session.start(time.monotonic(), self._chance()))
+
+    @staticmethod
+    def _chance() -> float:
+        return int.from_bytes(os.urandom(4), "big") / (1 << 32)  # the module `random` would cost 200 KiB for this line
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def arrived(self, stream: Stream, data: bytes) -> None:
+        if stream is not self._stream:
+            return
+        self._session.heard(time.monotonic())
+        try:
+            received = stream.protocol.receive_data(data)
+        except ProtocolError as error:
+            self._close()
+            self._run(self._session.lost(time.monotonic(), self._chance(), f"the node broke the protocol: {error}"))
+            return
+        for message in received:
+            if stream is self._stream:
+                self._run(self._session.received(time.monotonic(), self._chance(), message))
+
+    def broke(self, stream: Stream, reason: str) -> None:
+        if stream is self._stream:
+            self._stream = None
+            self._run(self._session.lost(time.monotonic(), self._chance(), f"stream lost: {reason}"))
+
+    def _woken(self) -> None:
+        self._run(self._session.woken(time.monotonic(), self._chance()))
+
+    def _dialed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._crashed(task.get_loop(), {"exception": error})
+
+    def _crashed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A mistake of ours. Where, never with what: messages of exceptions may quote data."""
+        error = context.get("exception")
+        if isinstance(error, OSError):
+            log(f"network: {explain(error)}")  # of a transport that is closing; the session hears of the others
+            return
+        frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+        where = " < ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in reversed(frames[-6:]))
+        log(f"internal error, {type(error).__name__} at {where or 'an unknown place'}; the files in place are kept")
+        if not self._exit.done():
+            self._exit.set_result(EX_SOFTWARE)
+
+    # -- actions -----------------------------------------------------------------------------------------------------
+
+    def _run(self, actions: list[Action]) -> None:
+        for action in actions:
+            if self._exit.done():
+                return
+            self._do(action)
+        self._report()
+
+    def _do(self, action: Action) -> None:
+        if isinstance(action, Wait):
+            self._wait(action.seconds)
+        elif isinstance(action, Send):
+            self._send(action.message)
+        elif isinstance(action, Place):
+            self._place(action)
+        elif isinstance(action, Log):
+            log(action.text)
+        elif isinstance(action, Dial):
+            self._dialing = asyncio.get_running_loop().create_task(self._dial(action))
+            self._dialing.add_done_callback(self._dialed)
+        elif isinstance(action, Close):
+            self._close()
+        elif isinstance(action, ReadToken):
+            self._read_token()
+        elif isinstance(action, Exit):
+            log(action.message)
+            self._exit.set_result(action.code)
+
+    def _wait(self, seconds: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # A millisecond more, since timers of the loop may come a little early and would only ask again.
+        later = asyncio.get_running_loop().call_later
+        self._timer = None if seconds is None else later(seconds + 0.001, self._woken)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._dialing is not None:
+            self._dialing.cancel()
+        self._close()
+
+    def _close(self) -> None:
+        if self._dialing is not None and not self._dialing.done() and self._dialing is not asyncio.current_task():
+            self._dialing.cancel()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._last = stream
+            stream.close()
+
+    async def _dial(self, action: Dial) -> None:
+        try:
+            held = self._credential()
+            async with asyncio.timeout(CONNECT):
+                stream = await self._connect(action)
+        except (OSError, ValueError, CredentialError) as error:  # ValueError: a host name that is none
+            reason = str(error) if isinstance(error, CredentialError) else f"{action.node}: {explain(error)}"
+            self._run(self._session.failed(time.monotonic(), self._chance(), reason))
+            return
+        self._stream = stream
+        self._release_later()
+        self._run(self._session.connected(time.monotonic(), held.token, self._remaining(held)))
+
+    async def _connect(self, action: Dial) -> Stream:
+        loop = asyncio.get_running_loop()
+        context = tls_context(self._settings.ca_file)
+        host = action.node.host
+        found = await loop.getaddrinfo(host.encode("ascii"), action.node.port, type=socket.SOCK_STREAM)
+        addresses = sorted({str(entry[4][0]) for entry in found})
+        _, stream = await loop.create_connection(
+            lambda: Stream(self),
+            addresses[action.turn % len(addresses)],
+            action.node.port,
+            ssl=context,
+            server_hostname=host,
+            ssl_handshake_timeout=CONNECT,
+            ssl_shutdown_timeout=SHUTDOWN,
+        )
+        return stream
+
+    def _send(self, message: m.ClientMessage) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        protocol = stream.protocol
+        if isinstance(message, m.Bye):
+            stream.write(protocol.send_bye())
+        elif protocol.closed():
+            pass  # the node ended the stream in the same breath
+        elif isinstance(message, m.Hello):
+            stream.write(protocol.send_hello(message))
+        elif isinstance(message, m.Receipt):
+            stream.write(protocol.send_receipt(message))
+        elif isinstance(message, m.Token):
+            stream.write(protocol.send_token(message))
+        elif isinstance(message, m.Ping):
+            stream.write(protocol.send_ping(message))
+        elif isinstance(message, m.Pong):
+            stream.write(protocol.send_pong(message))
+
+    def _place(self, action: Place) -> None:
+        now, wall = time.monotonic, time.time_ns() // 1_000_000
+        try:
+            swapped = self._files.apply(action.changes, self._own, action.index, action.complete, action.floors)
+        except PlaceError as error:
+            log(f"{error} ({error.code})")
+            if error.damaged:
+                self._close()
+                self._begin()
+            else:
+                self._run(self._session.place_failed(now(), wall, error.code))
+            return
+        if swapped:
+            self._placed(action)
+        self._run(self._session.placed(now(), wall))
+
+    def _placed(self, action: Place) -> None:
+        changed = [
+            f"{name} v{secret.version}" if secret else f"{name} removed" for name, secret in action.changes.items()
+        ]
+        shown = ", ".join(changed[:8]) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")
+        log(f"placed {shown or 'the first set'} at index {action.index}")
+        if old := self._files.superseded:
+            asyncio.get_running_loop().call_later(LINGER, self._files.sweep, old)
+        self._release_later()
+
+    def _release_later(self) -> None:
+        """Once, however many dials and swaps there were in the meantime."""
+        if self._releasing is None:
+            self._releasing = asyncio.get_running_loop().call_later(LINGER, self._release)
+
+    def _release(self) -> None:
+        self._releasing = None
+        memory.release()
+
+    def _credential(self) -> Credential:
+        held = credential.read(self._settings.token_file)
+        self._own = held.namespace
+        return held
+
+    @staticmethod
+    def _remaining(held: Credential) -> float | None:
+        return None if held.expires is None else held.expires - time.time()
+
+    def _read_token(self) -> None:
+        try:
+            held = self._credential()
+        except CredentialError as error:
+            log(str(error))
+            self._run(self._session.token(time.monotonic(), "", None))
+            return
+        self._run(self._session.token(time.monotonic(), held.token, self._remaining(held)))
+
+    def _report(self) -> None:
+        """The status file, when something in it has changed."""
+        status = self._session.status(time.monotonic())
+        if status == self._status:
+            return
+        self._status = status
+        at_ms, rss = time.time_ns() // 1_000_000, memory.resident_kib()
+        whole = {"pod": self._settings.pod, "instance": self._instance, **status, "rss_kib": rss, "at_ms": at_ms}
+        try:
+            self._files.write_status(whole)
+        except OSError as error:
+            log(f"the status file cannot be written: {explain(error)}")
+
+
+def run(main: Callable[[], Awaitable[int]]) -> int:
+    """`main` on uvloop."""
+    import uvloop
+
+    async def inner() -> int:
+        return await main()
+
+    return uvloop.run(inner())

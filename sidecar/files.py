@@ -1,0 +1,321 @@
+"""Whole generations of files, swapped by one rename.
+
+    <mount>/..g7/                 a generation: folder 0755, files 0444, ..manifest.json
+    <mount>/..data -> ..g7        the one that counts; replaced by renaming ..data_tmp over it
+    <mount>/db -> ..data/db       what the application opens, one link a secret (or an @namespace)
+
+Why it exists: an application must never see half a file, or the password of one generation with the user name of
+another. The layout is the kubelet's own, which programs that watch mounted secrets already know.
+What it refuses to do: follow a link while writing, leave the mount, replace something it did not make, or give up the
+old generation before the new one is whole.
+
+There is no fsync: on tmpfs it does nothing, since nothing outlives the pod; what must survive here is the death of
+this process, and that keeps every completed system call. Two deliberate differences from the kubelet: new top-level
+links are made before the swap (they dangle for a moment, which reads as "not there yet"), because that is the last
+step that can run out of space and it must fail while the old set is still in force; and a generation is kept until
+`sweep`, because a reader that has just resolved `..data` must still find what it pointed to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sidecar import manifest as mf
+from sidecar.manifest import Entry, Manifest
+from sidecar.wire import codes, names
+from sidecar.wire.messages import Secret
+
+DATA: Final = "..data"
+DATA_TMP: Final = "..data_tmp"
+STATUS: Final = "..status.json"
+STATUS_TMP: Final = "..status.json_tmp"
+_GENERATION: Final = re.compile(r"\.\.g([0-9]{1,18})")
+FOLDER_MODE: Final = 0o755
+MAX_KEPT: Final = 4
+"""Superseded generations that may wait for sweep(); they share the files that did not change."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM})
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class PlaceError(Exception):
+    """The new generation is not in force; the old one is. `code` goes into the receipt.
+
+    `damaged`: files of the current generation are missing, somebody else removed them; call recover().
+    """
+
+    def __init__(self, code: str, message: str, damaged: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.damaged = damaged
+
+
+def _write(path: str, data: bytes, mode: int) -> None:
+    """A new file, readable by nobody else before it is whole."""
+    descriptor = os.open(path, _CREATE, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _folder(path: str) -> None:
+    os.mkdir(path, 0o700)
+    os.chmod(path, FOLDER_MODE)  # not left to the umask
+
+
+def _carry(old: str, new: str, mode: int) -> None:
+    """The same file in the next generation. A copy where a link is not allowed (another user's file)."""
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except PermissionError:
+        with open(old, "rb") as file:
+            _write(new, file.read(), mode)
+
+
+def _remove_tree(path: str) -> None:
+    """Everything below, links as links. What is already gone is fine."""
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                _remove_tree(entry.path)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+
+
+class Files:
+    """The mount of one pod. Not for two writers: hold volume.lock() first. Call recover() before anything else."""
+
+    def __init__(self, root: str, file_mode: int = 0o444) -> None:
+        self._root = root
+        self._mode = file_mode
+        self._current = ""  # name of the generation in force
+        self._last = 0  # highest generation number seen
+        self._kept: list[str] = []  # superseded, not swept yet
+        self.manifest = Manifest()
+
+    def recover(self) -> Manifest:
+        """Understand what an earlier run left, and clean up after a crash at any point of it.
+
+        Secrets whose files are not all there are left out, so that they are fetched again. Raises OSError if the
+        mount cannot be read.
+        """
+        self._current = self._find_current()
+        found = mf.load(self._path(self._current)) if self._current else None
+        for entry in list(os.scandir(self._root)):
+            match = _GENERATION.fullmatch(entry.name)
+            if match and entry.is_dir(follow_symlinks=False):
+                self._last = max(self._last, int(match[1]))
+                if entry.name != self._current:
+                    _remove_tree(entry.path)
+            elif entry.name in (DATA_TMP, STATUS_TMP) or self._dangles(entry.name):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+        self._kept.clear()
+        found = found or Manifest()
+        whole = {name: entry for name, entry in found.secrets.items() if self._whole(entry)}
+        self.manifest = Manifest(found.index, found.complete, whole, found.floors)
+        with contextlib.suppress(OSError, PlaceError):
+            for _ in self._link_up(whole, []):
+                pass
+        return self.manifest
+
+    def apply(
+        self,
+        changes: Mapping[str, Secret | None],
+        own: str,
+        index: int,
+        complete: bool,
+        floors: Mapping[str, int],
+    ) -> bool:
+        """The next generation: what is in place, with these changes (None removes). True if a swap was needed.
+
+        `own`: the pod's namespace, whose secrets lie at the top. Raises PlaceError; then nothing has changed.
+        """
+        for attempt in (1, 2):
+            try:
+                before = self._current
+                for _ in self.steps(changes, own, index, complete, floors):
+                    pass
+                return self._current != before
+            except PlaceError as error:
+                if error.code != codes.NO_SPACE or not self._kept or attempt == 2:
+                    raise
+                self.sweep()
+        raise AssertionError("the second attempt returns or raises")
+
+    @property
+    def superseded(self) -> str:
+        """The generation that the last swap put out of force, "" once it is swept."""
+        return self._kept[-1] if self._kept else ""
+
+    def sweep(self, only: str = "") -> None:
+        """Remove one superseded generation, or all. A second after a swap no path walk begun before it is left."""
+        for name in [name for name in self._kept if only in ("", name)]:
+            _remove_tree(self._path(name))
+            self._kept.remove(name)
+
+    def write_status(self, status: Mapping[str, Any]) -> None:
+        """Replace the status file. Raises OSError."""
+        temporary = self._path(STATUS_TMP)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        _write(temporary, json.dumps(status).encode("ascii") + b"\n", 0o444)
+        os.rename(temporary, self._path(STATUS))
+
+    # -- one step a system call that matters: a crash after any of them leaves a whole generation in force -----------
+
+    def steps(
+        self,
+        changes: Mapping[str, Secret | None],
+        own: str,
+        index: int,
+        complete: bool,
+        floors: Mapping[str, int],
+    ) -> Iterator[None]:
+        """apply(), pausing after each change to the file system. Abandoning it is what a crash is."""
+        try:
+            target = self._target(changes, own)
+        except ValueError:
+            raise PlaceError(codes.WRITE_FAILED, "a secret or a field has a name that is no file name") from None
+        if target == self.manifest.secrets and complete == self.manifest.complete and self._current:
+            return
+        following = Manifest(index, complete, target, dict(floors))
+        self._last += 1
+        generation, made = f"..g{self._last}", [DATA_TMP]
+        try:
+            yield from self._build(generation, following, changes)
+            yield from self._link_up(target, made)
+            os.symlink(generation, self._path(DATA_TMP))
+            yield
+            os.rename(self._path(DATA_TMP), self._path(DATA))
+        except (OSError, PlaceError) as error:
+            self._undo(generation, made)
+            raise self._explain(error) from None
+        # From here on the new generation is in force, and nothing may raise.
+        if self._current:
+            self._kept.append(self._current)
+        self._current, self.manifest = generation, following
+        yield
+        yield from self._tidy({entry.top for entry in target.values()})
+
+    def _target(self, changes: Mapping[str, Secret | None], own: str) -> dict[str, Entry]:
+        """What the next generation holds. Raises ValueError for a name that may not become a path."""
+        target = {name: Entry(e.version, mf.layout(name, own), e.fields) for name, e in self.manifest.secrets.items()}
+        for name, secret in changes.items():
+            if secret is None:
+                target.pop(name, None)
+                continue
+            fields = tuple(sorted(secret.fields))
+            if secret.name != name or not fields or not all(map(names.is_field, fields)):
+                raise ValueError("not the fields of this secret")
+            target[name] = Entry(secret.version, mf.layout(name, own), fields)
+        return target
+
+    def _build(self, generation: str, following: Manifest, changes: Mapping[str, Secret | None]) -> Iterator[None]:
+        base = self._path(generation)
+        _folder(base)
+        yield
+        folders: set[str] = set()
+        for name, entry in following.secrets.items():
+            old = self.manifest.secrets.get(name)
+            for field, path in entry.files():
+                parent = ""
+                for part in path.split("/")[:-1]:
+                    parent = f"{parent}/{part}"
+                    if parent not in folders:
+                        _folder(base + parent)
+                        folders.add(parent)
+                        yield
+                if old and (old.version, old.fields) == (entry.version, entry.fields):
+                    self._carry_over(dict(old.files())[field], f"{base}/{path}")
+                else:
+                    secret = changes[name]
+                    assert secret is not None
+                    _write(f"{base}/{path}", secret.fields[field], self._mode)
+                yield
+        _write(f"{base}/{mf.FILE}", mf.encode(following), 0o444)
+        yield
+
+    def _carry_over(self, path: str, new: str) -> None:
+        try:
+            _carry(f"{self._path(self._current)}/{path}", new, self._mode)
+        except FileNotFoundError:
+            raise PlaceError(codes.WRITE_FAILED, f"{path} was removed by somebody else", damaged=True) from None
+
+    def _link_up(self, target: Mapping[str, Entry], made: list[str]) -> Iterator[None]:
+        """The top-level links that are not there yet; each made is added to `made`."""
+        for top in sorted({entry.top for entry in target.values()}):
+            path = self._path(top)
+            try:
+                os.symlink(f"{DATA}/{top}", path)
+            except FileExistsError:
+                if not self._ours(top):
+                    raise PlaceError(codes.WRITE_FAILED, f"{path} is in the way, and not of our making") from None
+                continue
+            made.append(top)
+            yield
+
+    def _tidy(self, tops: set[str]) -> Iterator[None]:
+        """Links to what is no longer there, and generations nobody can still be reading."""
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._root):
+                if name not in tops and self._ours(name):
+                    os.unlink(self._path(name))
+                    yield
+        while len(self._kept) > MAX_KEPT:
+            _remove_tree(self._path(self._kept.pop(0)))
+            yield
+
+    def _undo(self, generation: str, made: list[str]) -> None:
+        for name in made:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path(name))
+        _remove_tree(self._path(generation))
+
+    def _explain(self, error: OSError | PlaceError) -> PlaceError:
+        if isinstance(error, PlaceError):
+            return error
+        if error.errno in _FULL:
+            return PlaceError(codes.NO_SPACE, f"{self._root} is full ({error.strerror}); the files there are kept")
+        return PlaceError(codes.WRITE_FAILED, f"{self._root} cannot be written: {error.strerror}")
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _find_current(self) -> str:
+        with contextlib.suppress(OSError):
+            name = os.readlink(self._path(DATA))
+            if _GENERATION.fullmatch(name) and not os.path.islink(self._path(name)):
+                return name if os.path.isdir(self._path(name)) else ""
+        return ""
+
+    def _ours(self, name: str) -> bool:
+        try:
+            return os.readlink(self._path(name)) == f"{DATA}/{name}"
+        except OSError:
+            return False
+
+    def _dangles(self, name: str) -> bool:
+        return self._ours(name) and not os.path.lexists(f"{self._path(DATA)}/{name}")
+
+    def _whole(self, entry: Entry) -> bool:
+        base = self._path(self._current)
+        return all(
+            os.path.isfile(path) and not os.path.islink(path)
+            for _, name in entry.files()
+            for path in [f"{base}/{name}"]
+        )

@@ -1,0 +1,492 @@
+"""What a sidecar does next: the pure core of the client.
+
+Why it exists: which node to dial, what to accept, when to give up on a silent peer and when to write files are rules
+about order and time, and rules are only trusted when every order can be tried. Each method takes one event with the
+time (monotonic seconds) and, where it spreads a delay, a chance from 0 to 1; it returns the actions to carry out, in
+order, the last being the Wait until `woken` must be called.
+What it refuses to do: touch sockets, files or clocks; take an older version than it has seen; or remove a secret for
+any other reason than a node's explicit word inside a committed batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sidecar.actions import Action, Close, Dial, Exit, Log, Place, ReadToken, Send, Wait
+from sidecar.credential import next_look
+from sidecar.dialer import Dialer
+from sidecar.settings import Node
+from sidecar.wire import codes, names
+from sidecar.wire import messages as m
+from sidecar.wire.protocol import VERSIONS
+
+GREETING: Final = 5.0
+"""Seconds from HELLO to WELCOME. A node may wait 2 s for a log index before it answers."""
+LIVED: Final = 1.0
+"""A stream that lasted so long was good: when it breaks, another node is dialled at once, without back-off. A shorter
+one keeps the back-off, or a node that dies of our HELLO would be dialled in a tight loop."""
+OVERDUE: Final = 1.1
+"""In heartbeats. A node pings when idle for one; after this the client asks by a PING of its own..."""
+SILENT: Final = 1.4
+"""...and leaves after this: with the default heartbeat of 2 s, 2.8 s after the last sign of life. Sooner than the three
+intervals a node grants its clients, because leaving costs a sidecar nothing, and 3 s is what a silent partition may
+cost altogether."""
+REPLACE: Final = 5.0
+"""Seconds before files that could not be written (a full volume) are tried again."""
+REPEAT: Final = 60.0
+"""Seconds before a failure that persists is logged again."""
+MAX_TOLD: Final = 64
+"""Different failures remembered as logged: one a node of SAFE_NODES."""
+MAX_PENDING: Final = 64 << 20
+"""Bytes of values held between their arrival and the swap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """What the files of an earlier run say: versions in place, lowest versions to accept, index, first set complete."""
+
+    held: Mapping[str, int] = field(default_factory=dict)
+    floors: Mapping[str, int] = field(default_factory=dict)
+    index: int = 0
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Who this sidecar is and what it is for. `deadline`: seconds an init run may take (ignored in mode run)."""
+
+    pod: str
+    instance: str
+    agent: str
+    want: tuple[str, ...] = ()
+    mode: str = "run"
+    deadline: float = 60.0
+    max_staleness: float = 0.0
+
+
+class Session:
+    """One sidecar's life across any number of streams. See the module docstring for the calling convention."""
+
+    def __init__(self, nodes: tuple[Node, ...], purpose: Purpose, resume: Resume) -> None:
+        self._purpose = purpose
+        self._want = frozenset(purpose.want)
+        self._dialer = Dialer(nodes)
+        self._held = dict(resume.held)
+        self._floors = {**resume.floors}
+        for name, version in resume.held.items():
+            self._floors[name] = max(version, self._floors.get(name, 0))
+        self._index = resume.index  # the highest SYNC taken
+        self._placed_index = resume.index
+        self._complete = resume.complete
+        self._full = False  # a full set was taken in this life
+        self._named: set[str] = set()  # what this stream has vouched for
+        self._incoming: dict[str, m.Secret | None] = {}  # since the last SYNC; dies with the stream
+        self._due: dict[str, m.Secret | None] = {}  # committed by a SYNC, not in the files yet; outlives the stream
+        self._denied: dict[str, str] = {}
+        self._phase = "idle"  # idle, dialing, greeting, live
+        self._dial_at: float | None = None
+        self._since = 0.0  # when the phase began
+        self._heard = 0.0
+        self._pinged = False
+        self._pings = 0
+        self._heartbeat = 2.0
+        self._node = ""
+        self._stale = False
+        self._token = ""
+        self._token_at: float | None = None
+        self._place_at: float | None = None
+        self._deadline: float | None = None
+        self._last_live = 0.0
+        self._told_stale = False
+        self._error = ""
+        self._trouble = ""  # the last failure in words
+        self._told: dict[str, float] = {}
+
+    # -- what others may ask ---------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """Versions in the files."""
+        return self._held
+
+    @property
+    def index(self) -> int:
+        """The highest log index taken."""
+        return self._index
+
+    def status(self, now: float) -> dict[str, Any]:
+        """For the status file: names, versions and codes, never values."""
+        live = self._phase == "live"
+        return {
+            "mode": self._purpose.mode,
+            "connected": live,
+            "node": self._node if live else "",
+            "stale": self._stale or not live,
+            "too_stale": self._too_stale(now),
+            "complete": self._complete,
+            "index": self._placed_index,
+            "secrets": dict(sorted(self._held.items())),
+            "missing": {name: self._denied.get(name, codes.NOT_FOUND) for name in self._missing()},
+            "error": self._error,
+            "trouble": self._trouble,
+        }
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def start(self, now: float, chance: float) -> list[Action]:
+        """Once, first. `chance` chooses the node to begin with, so that a thousand sidecars spread over all."""
+        self._dialer.begin(chance)
+        self._last_live = now
+        if self._purpose.mode == "init":
+            self._deadline = now + self._purpose.deadline
+        return self._end(now, [self._dial(now)])
+
+    def connected(self, now: float, token: str, remaining: float | None) -> list[Action]:
+        """TLS stands. `token` was read for this dial and is good for `remaining` more seconds (None: unsaid)."""
+        self._enter("greeting", now)
+        self._incoming.clear()
+        have = {name: version for name, version in self._held.items() if self._wanted(name)}
+        for name, change in self._due.items():
+            if change is None:
+                have.pop(name, None)  # to be removed: should it be granted again, it has to be sent again
+        self._named = set(have)
+        self._token, self._token_at = token, now + next_look(remaining)
+        hello = m.Hello(
+            versions=VERSIONS,
+            token=token,
+            pod=self._purpose.pod,
+            instance=self._purpose.instance,
+            agent=self._purpose.agent,
+            index=self._index,
+            have=have,
+            want=self._purpose.want,
+            mode=self._purpose.mode,
+        )
+        return self._end(now, [Send(hello)])
+
+    def failed(self, now: float, chance: float, reason: str) -> list[Action]:
+        """A Dial did not lead to a stream."""
+        return self._end(now, self._retreat(now, chance, reason))
+
+    def lost(self, now: float, chance: float, reason: str) -> list[Action]:
+        """The stream broke."""
+        return self._end(now, self._leave(now, chance, reason))
+
+    def heard(self, now: float) -> None:
+        """Bytes arrived, be it half a message: the node lives."""
+        self._heard, self._pinged = now, False
+
+    def received(self, now: float, chance: float, message: m.NodeMessage) -> list[Action]:
+        """A message, in the order the wire allows (sidecar.wire.protocol sees to that)."""
+        actions: list[Action] = []
+        if isinstance(message, m.Secret):
+            actions = self._secret(now, chance, message)
+        elif isinstance(message, m.Gone):
+            self._gone(message)
+        elif isinstance(message, m.Sync):
+            actions = self._sync(now, chance, message)
+        elif isinstance(message, m.Ping):
+            actions = [Send(m.Pong(message.n))]
+        elif isinstance(message, m.Stale):
+            actions = self._set_stale(message.stale)
+        elif isinstance(message, m.Denied):
+            actions = self._deny(message)
+        elif isinstance(message, m.Welcome):
+            actions = self._welcome(now, chance, message)
+        elif isinstance(message, m.Goaway):
+            actions = self._goaway(now, chance, message)
+        elif isinstance(message, m.Refused):
+            actions = self._refused(now, chance, message)
+        return self._end(now, actions)
+
+    def placed(self, now: float, wall_ms: int) -> list[Action]:
+        """The last Place is in the files."""
+        for name, change in self._due.items():
+            if change is None:
+                self._held.pop(name, None)
+            else:
+                self._held[name] = change.version
+        self._placed_index = self._index
+        self._complete = self._complete_after()
+        self._due.clear()
+        self._place_at, self._error = None, ""
+        return self._end(now, [*self._receipt(wall_ms, ""), *self._finished()])
+
+    def place_failed(self, now: float, wall_ms: int, code: str) -> list[Action]:
+        """The last Place is not in the files, and what was there before still is."""
+        self._place_at, self._error = now + REPLACE, code
+        return self._end(now, self._receipt(wall_ms, code))
+
+    def token(self, now: float, token: str, remaining: float | None) -> list[Action]:
+        """The token file, read again; "" if it could not be."""
+        self._token_at = now + next_look(remaining)
+        if not token or token == self._token or self._phase != "live":
+            return self._end(now, [])
+        self._token = token
+        return self._end(now, [Send(m.Token(token)), Log("token renewed on the open stream")])
+
+    def stop(self) -> list[Action]:
+        """The pod ends: say goodbye, leave the files."""
+        return [*self._goodbye(), Exit(0, "stopped")]
+
+    def woken(self, now: float, chance: float) -> list[Action]:
+        """The time of the last Wait has come (or not: early calls do no harm)."""
+        if self._deadline is not None and now >= self._deadline:
+            return self._too_late()
+        actions = self._report_staleness(now)
+        if self._place_at is not None and now >= self._place_at:
+            self._place_at = None
+            actions.append(self._place())
+        if self._phase == "live":
+            actions += self._pulse(now, chance)
+        elif self._phase == "greeting" and now >= self._since + GREETING:
+            actions += [Close(), *self._retreat(now, chance, f"{self._dialer.current} did not answer the greeting")]
+        elif self._phase == "idle" and self._dial_at is not None and now >= self._dial_at:
+            actions.append(self._dial(now))
+        return self._end(now, actions)
+
+    # -- the stream ------------------------------------------------------------------------------------------------
+
+    def _enter(self, phase: str, now: float) -> None:
+        self._phase, self._since, self._heard, self._pinged, self._dial_at = phase, now, now, False, None
+
+    def _dial(self, now: float) -> Action:
+        node, turn = self._dialer.next(now)
+        self._enter("dialing", now)
+        return Dial(node, turn)
+
+    def _retreat(self, now: float, chance: float, reason: str, at_least: float = 0.0) -> list[Action]:
+        """Back to idle; the next node after the back-off."""
+        self._drop(now)
+        self._dial_at = now + max(self._dialer.back_off(chance), at_least)
+        return self._tell(now, reason)
+
+    def _leave(self, now: float, chance: float, reason: str) -> list[Action]:
+        """A stream is over: another node at once if it was a good one."""
+        if self._phase != "live" or now - self._since < LIVED:
+            return self._retreat(now, chance, reason)
+        self._drop(now)
+        self._dialer.succeeded()
+        return [*self._tell(now, reason), self._dial(now)]
+
+    def _drop(self, now: float) -> None:
+        """Forget what only this stream could have completed. Files and committed changes stay."""
+        if self._phase == "live":
+            self._last_live = now
+        self._incoming.clear()
+        self._enter("idle", now)
+
+    def _welcome(self, now: float, chance: float, welcome: m.Welcome) -> list[Action]:
+        if welcome.index < self._index:
+            return self._behind(now, chance, welcome.node, welcome.index)
+        self._enter("live", now)
+        self._dialer.welcomed()
+        self._node, self._heartbeat = welcome.node or str(self._dialer.current), welcome.heartbeat_ms / 1000
+        self._told.clear()
+        self._trouble, self._told_stale = "", False
+        if self._place_at is None and not self._due:
+            self._error = ""
+        return [Log(f"connected to {self._node} at index {welcome.index}"), *self._set_stale(welcome.stale)]
+
+    def _behind(self, now: float, chance: float, node: str, index: int) -> list[Action]:
+        """Older than what we have: nothing of it may reach the files, whatever this node believes."""
+        self._error = codes.BEHIND
+        reason = f"{node or self._dialer.current} is at index {index}, behind the {self._index} seen here"
+        return [*self._goodbye(), *self._retreat(now, chance, reason)]
+
+    def _goaway(self, now: float, chance: float, goaway: m.Goaway) -> list[Action]:
+        self._dialer.avoid(now + goaway.avoid_ms / 1000)
+        return [Close(), *self._leave(now, chance, f"{self._node} asks to go elsewhere: {goaway.reason}")]
+
+    def _refused(self, now: float, chance: float, refused: m.Refused) -> list[Action]:
+        self._error = refused.code
+        pause, final = self._dialer.refused(refused.retry_ms / 1000, chance)
+        hint = f"; {refused.hint}" if refused.hint else ""
+        reason = f"{self._dialer.current} refuses: {refused.message} ({refused.code}){hint}"
+        actions: list[Action] = [Close(), *self._retreat(now, chance, reason, pause)]
+        if final and self._purpose.mode == "init":
+            actions.append(Exit(1, reason))
+        return actions
+
+    def _pulse(self, now: float, chance: float) -> list[Action]:
+        """A live stream when time has passed: its heartbeat, and the token."""
+        actions: list[Action] = []
+        quiet = now - self._heard
+        if quiet >= SILENT * self._heartbeat:
+            return [Close(), *self._leave(now, chance, f"{self._node} was silent for {quiet:.1f} s")]
+        if quiet >= OVERDUE * self._heartbeat and not self._pinged:
+            self._pinged, self._pings = True, self._pings + 1
+            actions.append(Send(m.Ping(self._pings)))
+        if self._token_at is not None and now >= self._token_at:
+            self._token_at = None
+            actions.append(ReadToken())
+        return actions
+
+    def _goodbye(self) -> list[Action]:
+        if self._phase in ("greeting", "live"):
+            return [Send(m.Bye()), Close()]
+        return [Close()]
+
+    # -- what a node says of secrets -------------------------------------------------------------------------------
+
+    def _wanted(self, name: str) -> bool:
+        return not self._want or name in self._want
+
+    def _upcoming(self, name: str) -> int:
+        """The version that would be in the files if everything known were placed; 0 for none."""
+        for batch in (self._incoming, self._due):
+            if name in batch:
+                change = batch[name]
+                return change.version if change else 0
+        return self._held.get(name, 0)
+
+    def _secret(self, now: float, chance: float, secret: m.Secret) -> list[Action]:
+        if not self._wanted(secret.name):
+            return []
+        self._named.add(secret.name)
+        self._denied.pop(secret.name, None)
+        upcoming = self._upcoming(secret.name)
+        # After a removal the same version may come back (granted again), an older one never.
+        if secret.version <= upcoming or secret.version < self._floors.get(secret.name, 0):
+            return []
+        self._incoming[secret.name] = secret
+        waiting = [change for batch in (self._due, self._incoming) for change in batch.values() if change]
+        count = len(self._held.keys() | self._due.keys() | self._incoming.keys())
+        if sum(change.size for change in waiting) <= MAX_PENDING and count <= names.MAX_SECRETS:
+            return []
+        self._error = codes.TOO_LARGE
+        reason = f"the node sends more than {MAX_PENDING} bytes or {names.MAX_SECRETS} secrets; name those you need"
+        return [*self._goodbye(), *self._retreat(now, chance, reason, REPLACE)]
+
+    def _gone(self, gone: m.Gone) -> None:
+        self._named.discard(gone.name)
+        if self._wanted(gone.name) and len(self._denied) < names.MAX_SECRETS:
+            self._denied[gone.name] = gone.code
+        if gone.name in self._held or self._upcoming(gone.name):
+            self._incoming[gone.name] = None
+
+    def _sync(self, now: float, chance: float, sync: m.Sync) -> list[Action]:
+        if sync.index < self._index:
+            return self._behind(now, chance, self._node, sync.index)
+        if sync.full:
+            for name in self._held.keys() - self._named:
+                if self._upcoming(name):
+                    self._incoming[name] = None
+        actions = self._set_stale(sync.stale)
+        for name, change in self._incoming.items():
+            if change is None:
+                actions.append(Log(f"{name} is to be removed: {self._denied.get(name, 'not part of the set')}"))
+        self._due.update(self._incoming)
+        self._incoming.clear()
+        self._index, self._full, self._floors = sync.index, self._full or sync.full, self._raised()
+        return [*actions, self._place()]
+
+    def _set_stale(self, stale: bool) -> list[Action]:
+        if stale == self._stale:
+            return []
+        self._stale = stale
+        if stale:
+            return [Log(f"{self._node} has no quorum: what it delivers may not be the newest")]
+        return [Log(f"{self._node} is in touch with the majority again")]
+
+    def _deny(self, denied: m.Denied) -> list[Action]:
+        if not self._wanted(denied.name) or self._denied.get(denied.name) == denied.code:
+            return []
+        if len(self._denied) < names.MAX_SECRETS:
+            self._denied[denied.name] = denied.code
+        return [Log(f"{denied.name} is not served: {denied.message} ({denied.code})")]
+
+    # -- the files -------------------------------------------------------------------------------------------------
+
+    def _missing(self) -> list[str]:
+        return [name for name in self._purpose.want if name not in self._held]
+
+    def _complete_after(self) -> bool:
+        """Whether the first whole set is in place once everything due is. Stays true from then on."""
+        return self._complete or (self._full and all(self._upcoming(name) for name in self._purpose.want))
+
+    def _raised(self) -> dict[str, int]:
+        """The lowest versions to accept from now on, for names held, due and removed.
+
+        Past twice the limit the names no longer held are forgotten, oldest first:
+        the log index still protects against a node that is behind.
+        """
+        floors = dict(self._floors)
+        for name, change in self._due.items():
+            if change is not None:
+                floors[name] = max(change.version, floors.get(name, 0))
+        surplus = len(floors) - 2 * names.MAX_SECRETS
+        for name in [name for name in floors if name not in self._held][: max(surplus, 0)]:
+            del floors[name]
+        return floors
+
+    def _place(self) -> Action:
+        return Place(dict(self._due), self._index, self._complete_after(), self._floors)
+
+    def _receipt(self, wall_ms: int, error: str) -> list[Action]:
+        if self._phase != "live":
+            return []
+        return [Send(m.Receipt(self._placed_index, dict(self._held), error, wall_ms))]
+
+    # -- the ends of an init run, and the clock ----------------------------------------------------------------------
+
+    def _finished(self) -> list[Action]:
+        if self._purpose.mode != "init" or not self._full:
+            return []
+        missing = self._missing()
+        if not missing:
+            return [*self._goodbye(), Exit(0, f"{len(self._held)} secrets in place")]
+        return [Log(f"waiting for {self._why_missing(missing)}")]
+
+    def _why_missing(self, missing: list[str]) -> str:
+        shown = ", ".join(f"{name} ({self._denied.get(name, codes.NOT_FOUND)})" for name in missing[:8])
+        return shown + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
+
+    def _too_late(self) -> list[Action]:
+        waited = f"after {self._purpose.deadline:g} s"
+        missing = self._missing()
+        if self._place_at is not None:
+            end = Exit(1, f"the files could not be written ({self._error}) {waited}")
+        elif self._full and missing:
+            end = Exit(1, f"still missing {waited}: {self._why_missing(missing)}")
+        elif self._dialer.refusals:
+            end = Exit(1, f"{waited}: {self._trouble}")
+        else:
+            end = Exit(3, f"no node served this pod {waited}: {self._trouble or 'no answer'}")
+        return [*self._goodbye(), end]
+
+    def _too_stale(self, now: float) -> bool:
+        limit = self._purpose.max_staleness
+        return bool(limit) and self._phase != "live" and now - self._last_live >= limit
+
+    def _report_staleness(self, now: float) -> list[Action]:
+        if self._told_stale or not self._too_stale(now):
+            return []
+        self._told_stale = True
+        return [Log(f"no node reached for {self._purpose.max_staleness:g} s; the files in place are kept")]
+
+    def _tell(self, now: float, reason: str) -> list[Action]:
+        """A failure, said once, and once a minute while it stays the same."""
+        self._trouble = reason
+        if reason in self._told and now - self._told[reason] < REPEAT:
+            return []
+        if len(self._told) >= MAX_TOLD:
+            self._told.clear()
+        self._told[reason] = now
+        return [Log(reason)]
+
+    def _end(self, now: float, actions: list[Action]) -> list[Action]:
+        if any(isinstance(action, Exit) for action in actions):
+            return actions
+        times = [self._deadline, self._place_at, self._dial_at]
+        if self._phase == "live":
+            beats = SILENT if self._pinged else OVERDUE
+            times += [self._heard + beats * self._heartbeat, self._token_at]
+        elif self._phase == "greeting":
+            times.append(self._since + GREETING)
+        if self._purpose.max_staleness and not self._told_stale and self._phase != "live":
+            times.append(self._last_live + self._purpose.max_staleness)
+        soonest = min((at for at in times if at is not None), default=None)
+        return [*actions, Wait(None if soonest is None else max(0.0, soonest - now))]

@@ -1,0 +1,403 @@
+"""The messages: what each carries, and what is refused when one is read.
+
+Why it exists: both ends build and read the same few shapes, and everything received is checked here once, so that the
+code behind it may trust types, names and sizes. Unknown keys are ignored, so a newer peer may add some.
+What it refuses to do: decide anything, or show a secret value or a token in a repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Self
+
+from sidecar.wire import codes, frames, names
+from sidecar.wire.frames import ProtocolError
+
+MAX_TOKEN: Final = 16 << 10
+MAX_WORD: Final = 253
+"""Codes, pod, node and agent names."""
+MAX_TEXT: Final = 2048
+"""One sentence of a message or a hint."""
+MAX_NUMBER: Final = (1 << 63) - 1
+MAX_DELAY_MS: Final = 3_600_000
+"""No peer may send the other away for more than an hour."""
+MAX_VERSIONS: Final = 16
+
+Body = Mapping[str, Any]
+
+
+def _number(body: Body, key: str, low: int = 0, high: int = MAX_NUMBER) -> int:
+    value = body.get(key)
+    if type(value) is not int or not low <= value <= high:  # `type is`: True is an int to isinstance
+        raise ProtocolError(f"{key} is not an integer from {low} to {high}")
+    return value
+
+
+def _text(body: Body, key: str, high: int, low: int = 0) -> str:
+    value = body.get(key)
+    if type(value) is not str or not low <= len(value) <= high:
+        raise ProtocolError(f"{key} is not a string of {low} to {high} characters")
+    return value
+
+
+def _flag(body: Body, key: str) -> bool:
+    value = body.get(key)
+    if type(value) is not bool:
+        raise ProtocolError(f"{key} is not true or false")
+    return value
+
+
+def _name(body: Body, key: str = "name") -> str:
+    value = body.get(key)
+    if type(value) is not str or not names.is_secret(value):
+        raise ProtocolError(f"{key} is not namespace/name")
+    return value
+
+
+def _versions(body: Body, key: str) -> dict[str, int]:
+    value = body.get(key)
+    if type(value) is not dict or len(value) > names.MAX_SECRETS:
+        raise ProtocolError(f"{key} is not a map of at most {names.MAX_SECRETS} names")
+    for name, version in value.items():
+        if (
+            type(name) is not str
+            or not names.is_secret(name)
+            or type(version) is not int
+            or not 1 <= version <= MAX_NUMBER
+        ):
+            raise ProtocolError(f"{key} is not a map of namespace/name to version")
+    return value
+
+
+def _fields(body: Body) -> dict[str, bytes]:
+    value = body.get("fields")
+    if type(value) is not dict or not 1 <= len(value) <= names.MAX_FIELDS:
+        raise ProtocolError(f"fields is not a map of 1 to {names.MAX_FIELDS} entries")
+    total = 0
+    for key, data in value.items():
+        if type(key) is not str or not names.is_field(key) or type(data) is not bytes:
+            raise ProtocolError("fields is not a map of field names to bytes")
+        total += len(data)
+    if total > names.MAX_SECRET_BYTES:
+        raise ProtocolError(f"a secret of {total} bytes is over the limit of {names.MAX_SECRET_BYTES}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Client, first. `have`: versions in place; `want`: empty asks for everything granted; `index`: highest placed."""
+
+    TYPE: ClassVar[int] = 1
+    versions: tuple[int, ...]
+    token: str = field(repr=False)
+    pod: str
+    instance: str
+    agent: str
+    index: int = 0
+    have: Mapping[str, int] = field(default_factory=dict)
+    want: tuple[str, ...] = ()
+    mode: str = "run"
+
+    def to_body(self) -> dict[str, Any]:
+        return {
+            "versions": list(self.versions),
+            "token": self.token,
+            "pod": self.pod,
+            "instance": self.instance,
+            "agent": self.agent,
+            "index": self.index,
+            "have": dict(self.have),
+            "want": list(self.want),
+            "mode": self.mode,
+        }
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        versions, want, mode = body.get("versions"), body.get("want"), body.get("mode")
+        if type(versions) is not list or not 1 <= len(versions) <= MAX_VERSIONS:
+            raise ProtocolError(f"versions is not a list of 1 to {MAX_VERSIONS}")
+        if not all(type(version) is int and 1 <= version <= MAX_NUMBER for version in versions):
+            raise ProtocolError("versions is not a list of positive integers")
+        if type(want) is not list or len(want) > names.MAX_SECRETS:
+            raise ProtocolError(f"want is not a list of at most {names.MAX_SECRETS}")
+        if not all(type(name) is str and names.is_secret(name) for name in want):
+            raise ProtocolError("want is not a list of namespace/name")
+        if mode not in ("run", "init"):
+            raise ProtocolError("mode is neither run nor init")
+        return cls(
+            versions=tuple(versions),
+            token=_text(body, "token", MAX_TOKEN, 1),
+            pod=_text(body, "pod", MAX_WORD, 1),
+            instance=_text(body, "instance", MAX_WORD, 1),
+            agent=_text(body, "agent", MAX_WORD),
+            index=_number(body, "index"),
+            have=_versions(body, "have"),
+            want=tuple(want),
+            mode=mode,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Client: what is in place after a SYNC, or `error` (a code) if it could not be put there. `at_ms`: wall clock."""
+
+    TYPE: ClassVar[int] = 2
+    index: int
+    placed: Mapping[str, int]
+    error: str
+    at_ms: int
+
+    def to_body(self) -> dict[str, Any]:
+        return {"index": self.index, "placed": dict(self.placed), "error": self.error, "at_ms": self.at_ms}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(
+            index=_number(body, "index"),
+            placed=_versions(body, "placed"),
+            error=_text(body, "error", MAX_WORD),
+            at_ms=_number(body, "at_ms"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Client: a fresh token of the same identity, before the one the stream was opened with expires."""
+
+    TYPE: ClassVar[int] = 3
+    token: str = field(repr=False)
+
+    def to_body(self) -> dict[str, Any]:
+        return {"token": self.token}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(token=_text(body, "token", MAX_TOKEN, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """Client: this stream ends on purpose."""
+
+    TYPE: ClassVar[int] = 4
+
+    def to_body(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Both ways: answer with a Pong of the same `n`."""
+
+    TYPE: ClassVar[int] = 8
+    n: int
+
+    def to_body(self) -> dict[str, Any]:
+        return {"n": self.n}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(n=_number(body, "n"))
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Both ways: the answer to a Ping."""
+
+    TYPE: ClassVar[int] = 9
+    n: int
+
+    def to_body(self) -> dict[str, Any]:
+        return {"n": self.n}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(n=_number(body, "n"))
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Node, first: the stream is open. `index`: what this node has applied; `heartbeat_ms`: idle time before a ping."""
+
+    TYPE: ClassVar[int] = 16
+    version: int
+    node: str
+    index: int
+    heartbeat_ms: int
+    stale: bool
+
+    def to_body(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "node": self.node,
+            "index": self.index,
+            "heartbeat_ms": self.heartbeat_ms,
+            "stale": self.stale,
+        }
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(
+            version=_number(body, "version", 1),
+            node=_text(body, "node", MAX_WORD),
+            index=_number(body, "index"),
+            heartbeat_ms=_number(body, "heartbeat_ms", 10, 60_000),
+            stale=_flag(body, "stale"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Node, first or at any time: the stream ends. `retry_ms` 0: the same call will fail again soon."""
+
+    TYPE: ClassVar[int] = 17
+    code: str
+    message: str
+    hint: str = ""
+    retry_ms: int = 0
+
+    def to_body(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "hint": self.hint, "retry_ms": self.retry_ms}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(
+            code=_text(body, "code", MAX_WORD, 1),
+            message=_text(body, "message", MAX_TEXT),
+            hint=_text(body, "hint", MAX_TEXT),
+            retry_ms=_number(body, "retry_ms", 0, MAX_DELAY_MS),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Node: a version of a secret, part of the next Sync. `index`: log index of its last change."""
+
+    TYPE: ClassVar[int] = 18
+    name: str
+    version: int
+    index: int
+    fields: Mapping[str, bytes] = field(repr=False)
+
+    def to_body(self) -> dict[str, Any]:
+        return {"name": self.name, "version": self.version, "index": self.index, "fields": dict(self.fields)}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(
+            name=_name(body),
+            version=_number(body, "version", 1),
+            index=_number(body, "index"),
+            fields=_fields(body),
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of all values."""
+        return sum(map(len, self.fields.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Node: remove this one with the next Sync. `code` is one of codes.GONE."""
+
+    TYPE: ClassVar[int] = 19
+    name: str
+    code: str
+
+    def to_body(self) -> dict[str, Any]:
+        return {"name": self.name, "code": self.code}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        code = body.get("code")
+        if type(code) is not str or code not in codes.GONE:
+            raise ProtocolError("code is not a reason to remove a secret")
+        return cls(name=_name(body), code=code)
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Node: everything since the last Sync is one change; `full`: what was named on this stream is all there is."""
+
+    TYPE: ClassVar[int] = 20
+    index: int
+    stale: bool
+    full: bool
+
+    def to_body(self) -> dict[str, Any]:
+        return {"index": self.index, "stale": self.stale, "full": self.full}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(index=_number(body, "index"), stale=_flag(body, "stale"), full=_flag(body, "full"))
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Node: whether it has lost touch with the majority, and so may miss newer writes."""
+
+    TYPE: ClassVar[int] = 21
+    stale: bool
+
+    def to_body(self) -> dict[str, Any]:
+        return {"stale": self.stale}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(stale=_flag(body, "stale"))
+
+
+@dataclass(frozen=True, slots=True)
+class Goaway:
+    """Node: planned stop, go to another node and do not come back for `avoid_ms`."""
+
+    TYPE: ClassVar[int] = 22
+    reason: str
+    avoid_ms: int
+
+    def to_body(self) -> dict[str, Any]:
+        return {"reason": self.reason, "avoid_ms": self.avoid_ms}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(reason=_text(body, "reason", MAX_TEXT), avoid_ms=_number(body, "avoid_ms", 0, MAX_DELAY_MS))
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Node: a wanted secret that cannot be served now, and why. Not a removal."""
+
+    TYPE: ClassVar[int] = 23
+    name: str
+    code: str
+    message: str
+
+    def to_body(self) -> dict[str, Any]:
+        return {"name": self.name, "code": self.code, "message": self.message}
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(name=_name(body), code=_text(body, "code", MAX_WORD, 1), message=_text(body, "message", MAX_TEXT))
+
+
+ClientMessage = Hello | Receipt | Token | Bye | Ping | Pong
+NodeMessage = Welcome | Refused | Secret | Gone | Sync | Stale | Goaway | Denied | Ping | Pong
+Message = ClientMessage | NodeMessage
+
+FROM_CLIENT: Final[dict[int, type[ClientMessage]]] = {
+    kind.TYPE: kind for kind in (Hello, Receipt, Token, Bye, Ping, Pong)
+}
+FROM_NODE: Final[dict[int, type[NodeMessage]]] = {
+    kind.TYPE: kind for kind in (Welcome, Refused, Secret, Gone, Sync, Stale, Goaway, Denied, Ping, Pong)
+}
+
+
+def pack(message: Message) -> bytes:
+    """The frame of a message, ready for any number of streams. Raises ProtocolError if it is over MAX_FRAME."""
+    return frames.encode(message.TYPE, message.to_body())

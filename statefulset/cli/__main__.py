@@ -1,0 +1,63 @@
+"""The process `safe`: runs the command and turns every end of it into an exit code.
+
+Why it exists: one place that decides what a failure looks like. What it refuses to do: print a traceback, or the
+message of an error it does not know; either may quote a value.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from statefulset.cli import output
+from statefulset.cli.errors import DONE, REFUSED, USAGE, CliError, usage
+from statefulset.cli.group import safe
+
+
+def _unknown(error: Exception) -> CliError:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(last.filename)}:{last.lineno}"
+    hint = "this is a mistake in the program; please report it with this line"
+    return CliError(f"{type(error).__name__} at {where}", code="internal", exit_code=REFUSED, hint=hint)
+
+
+def run(args: Sequence[str]) -> int:
+    """The exit code of `safe ARGS`."""
+    as_json = "--json" in args
+    try:
+        result = safe.main(args=list(args), prog_name="safe", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else DONE
+    except CliError as error:
+        output.fail(error, as_json=as_json)
+        return error.exit_code
+    except click.ClickException as error:
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2 and newer
+            error.show()
+            return USAGE
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context is not None else "safe"
+        output.fail(usage(error.format_message(), f"see `{where} --help`"), as_json=as_json)
+        return USAGE
+    except click.Abort:
+        output.note("safe: stopped; nothing was sent" if not sys.stdin.isatty() else "\nsafe: stopped")
+        return REFUSED
+    except BrokenPipeError:
+        # The reader of our output went away (`safe list | head`); Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+    except Exception as error:
+        output.fail(_unknown(error), as_json=as_json)
+        return REFUSED
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The HTTPS client of the admin API: one call, several servers, one Idempotency-Key.
+
+Why it exists: to turn (command, servers, deadline) into an answer or a CliError that says what to do next.
+What it refuses to do: follow redirects, use a proxy from the environment, speak anything but TLS 1.3 to a server whose
+certificate it has checked, or put a value or the token into an error.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from statefulset.cli.connection import Connection
+from statefulset.cli.errors import AWAY, REFUSED, CliError, usage
+from statefulset.cli.rounds import Failure, Rounds, Stop, Try, Wait
+
+RETRIED = frozenset({429, 500, 502, 503, 504})
+
+
+class Answer:
+    """A 2xx answer: the decoded JSON and whether the node called it stale."""
+
+    def __init__(self, data: Any, stale: bool, server: str) -> None:
+        self.data = data
+        self.stale = stale
+        self.server = server
+
+
+def tls(connection: Connection) -> ssl.SSLContext:
+    """TLS 1.3, the server's name and chain checked. Raises CliError (usage) if the CA file holds no certificate."""
+    try:
+        context = ssl.create_default_context(cafile=str(connection.ca_file) if connection.ca_file else None)
+    except (ssl.SSLError, OSError):
+        hint = "SAFE_CA_FILE must be a PEM file with the certificate of the store's server CA"
+        raise usage("the CA file holds no certificate", hint) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+class Client:
+    """Use as a context manager. `timeout` is in seconds and covers all attempts of one call together."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        timeout: float,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.connection = connection
+        self._timeout = timeout
+        self._now = now
+        self._sleep = sleep
+        self._good = 0
+        self._http = httpx.Client(verify=tls(connection), http2=False, trust_env=False, follow_redirects=False)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def read(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+        """GET from the first server that answers. Raises CliError: refused (1), away (3)."""
+        return self._call("GET", path, params, None, patient=False)
+
+    def change(self, method: str, path: str, params: Mapping[str, str] | None = None, body: object = None) -> Answer:
+        """One change, applied once however often it has to be sent. Raises CliError: refused (1), away (3)."""
+        return self._call(method, path, params, body, patient=True)
+
+    def ask_each(self, path: str) -> list[Answer | Failure]:
+        """GET from every server once, for what only all of them together know. Raises CliError on a refusal."""
+        servers = self.connection.servers
+        read = min(self._timeout, 6.0)
+        return [self._once(Try(server, 1.0, read), "GET", path, {}, None, {}) for server in servers]
+
+    def _call(self, method: str, path: str, params: Mapping[str, str] | None, body: object, *, patient: bool) -> Answer:
+        headers = {} if method == "GET" else {"Idempotency-Key": secrets.token_hex(16)}
+        content = None if body is None else json.dumps(body).encode()
+        servers = self.connection.servers
+        rounds = Rounds(servers, self._good, self._now(), self._timeout, patient=patient)
+        while True:
+            step = rounds.next(self._now())
+            if isinstance(step, Stop):
+                raise away(step)
+            if isinstance(step, Wait):
+                self._sleep(step.seconds)
+                continue
+            result = self._once(step, method, path, params or {}, content, headers)
+            if isinstance(result, Answer):
+                self._good = servers.index(step.server)
+                return result
+            rounds.failed(result)
+
+    def _once(
+        self,
+        step: Try,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        content: bytes | None,
+        headers: Mapping[str, str],
+    ) -> Answer | Failure:
+        every = {"Authorization": f"Bearer {self.connection.token()}", "Accept": "application/json", **headers}
+        if content is not None:
+            every["Content-Type"] = "application/json"
+        try:
+            response = self._http.request(
+                method,
+                step.server + path,
+                params=dict(params),
+                content=content,
+                headers=every,
+                timeout=httpx.Timeout(step.read, connect=step.connect),
+            )
+        except httpx.TransportError as error:
+            return failure_of(error, step.server)
+        except (httpx.InvalidURL, UnicodeError):
+            raise usage(f"{step.server} is not a usable URL", "write SAFE_SERVER as https://host:port") from None
+        return answer_of(response, step.server)
+
+
+def failure_of(error: httpx.TransportError, server: str) -> Failure:
+    """What a broken attempt means. Looks at the types and the system's own words, never at the request."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            hint = "is SAFE_CA_FILE the CA of this store, and is the host name in SAFE_SERVER one of its names?"
+            return Failure("untrusted", server, f"certificate not accepted: {cause.verify_message}", hint=hint)
+        if isinstance(cause, OSError) and cause.strerror and isinstance(error, httpx.ConnectError):
+            return Failure("unreachable", server, cause.strerror.lower())
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.ConnectTimeout):
+        return Failure("unreachable", server, "no connection in time")
+    if isinstance(error, httpx.ConnectError):
+        return Failure("unreachable", server, "no connection")
+    return Failure(
+        "lost", server, "no answer in time" if isinstance(error, httpx.TimeoutException) else "connection lost"
+    )
+
+
+def answer_of(response: httpx.Response, server: str) -> Answer | Failure:
+    """2xx is an Answer, what may pass is a Failure; a refusal is raised as CliError with exit code 1."""
+    try:
+        data = response.json()
+    except ValueError:
+        data = None
+    if response.is_success and data is not None:
+        return Answer(data, response.headers.get("Raftsafe-Stale") == "true", server)
+    problem: dict[str, Any] = data if isinstance(data, dict) else {}
+    code = str(problem.get("code") or ("internal" if response.status_code in RETRIED else "invalid"))
+    message = str(problem.get("detail") or f"{server} answered {response.status_code} and did not say why")
+    hint = str(problem.get("hint") or "" if problem else "is something else than the store behind this address?")
+    request_id = str(problem.get("request_id") or "")
+    if response.status_code in RETRIED or response.is_success:
+        return Failure(
+            "answered", server, message, code, hint, request_id, _seconds(response.headers.get("Retry-After"))
+        )
+    raise CliError(message, code=code, exit_code=REFUSED, hint=hint, request_id=request_id)
+
+
+def _seconds(text: str | None) -> float:
+    return float(text) if text and text.isascii() and text.isdigit() and len(text) < 6 else 0.0
+
+
+def away(stop: Stop) -> CliError:
+    """Nobody could do it: the answer of a node is passed on, else each server is named with its reason."""
+    best = stop.best()
+    if best.kind == "answered":
+        return CliError(best.message, code=best.code, exit_code=AWAY, hint=best.hint, request_id=best.request_id)
+    reasons = "; ".join(f"{failure.server}: {failure.message}" for failure in stop.failures)
+    hint = best.hint or "are the nodes running, and is SAFE_SERVER right? `safe status` asks each of them"
+    return CliError(f"no node could be reached ({reasons})", code="unavailable", exit_code=AWAY, hint=hint)

@@ -1,0 +1,96 @@
+"""Where the store is and who we are: three environment variables, or a `safe dev` that runs on this machine.
+
+Why it exists: every command asks the same question and must fail with the same clear line.
+What it refuses to do: speak plain HTTP, take a token from the command line or the environment, or trust a folder in
+/dev/shm that somebody else could have put there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from statefulset.cli.errors import usage
+
+SHM = Path("/dev/shm")  # noqa: S108 - memory, and the folder's owner and mode are checked
+MAX_TOKEN = 16 << 10
+"""Bytes; projected tokens have 1 to 2 KiB and the nodes refuse more than this."""
+_HOW = "set SAFE_SERVER (https://host:port, several with commas), SAFE_CA_FILE and SAFE_TOKEN_FILE, or run `safe dev`"
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """`servers` are base URLs without a slash at the end, at least one. Without `ca_file` the system's CAs count."""
+
+    servers: tuple[str, ...]
+    ca_file: Path | None
+    token_file: Path
+
+    def token(self) -> str:
+        """The bearer token, read anew at each call, because the kubelet renews the file. Raises CliError (usage)."""
+        hint = f"SAFE_TOKEN_FILE is {self.token_file}; it must hold one token for the audience raftsafe-admin"
+        try:
+            with self.token_file.open("rb") as file:
+                data = file.read(MAX_TOKEN + 1).strip()
+        except OSError as error:
+            raise usage(f"the token file cannot be read: {error.strerror}", hint) from None
+        good = (
+            data.isascii() and data and len(data) <= MAX_TOKEN and not any(byte <= 32 or byte == 127 for byte in data)
+        )
+        if not good:
+            raise usage("the token file does not hold one token", hint)
+        return data.decode("ascii")
+
+
+def find(env: Mapping[str, str], uid: int, shm: Path = SHM) -> Connection:
+    """The connection from the environment, else from a running `safe dev` of this user. Raises CliError (usage)."""
+    if env.get("SAFE_SERVER"):
+        if not env.get("SAFE_TOKEN_FILE"):
+            raise usage(
+                "SAFE_TOKEN_FILE is not set", "it names the file with your token for the audience raftsafe-admin"
+            )
+        ca_file = Path(env["SAFE_CA_FILE"]) if env.get("SAFE_CA_FILE") else None
+        return _checked(env["SAFE_SERVER"].split(","), ca_file, Path(env["SAFE_TOKEN_FILE"]))
+    return _dev(shm / f"raftsafe-dev-{uid}", uid)
+
+
+def _dev(folder: Path, uid: int) -> Connection:
+    try:
+        found = folder.lstat()
+    except OSError:
+        raise usage("it is not known where the store is", _HOW) from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or stat.S_IMODE(found.st_mode) != 0o700:
+        raise usage(f"{folder} is not a folder of yours with mode 0700, so it is not believed", _HOW)
+    failed = usage(f"{folder}/client.json cannot be used", "is `safe dev` still starting? If it is gone, run it again")
+    try:
+        data = json.loads((folder / "client.json").read_text("utf-8"))
+        servers, ca_file, token_file = data["servers"], data["ca_file"], data["token_file"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise failed from None
+    if not isinstance(servers, list) or not all(isinstance(word, str) for word in (*servers, ca_file, token_file)):
+        raise failed
+    return _checked(servers, folder / ca_file, folder / token_file)
+
+
+def _checked(servers: list[str], ca_file: Path | None, token_file: Path) -> Connection:
+    urls = tuple(url.strip().rstrip("/") for url in servers if url.strip())
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+            good = parts.scheme == "https" and parts.hostname and parts.port != 0 and not parts.path and "@" not in url
+        except ValueError:
+            good = False
+        if not good:
+            raise usage("SAFE_SERVER holds something other than https://host:port", "write https://safe.example:8500")
+    if not urls:
+        raise usage("SAFE_SERVER names no server", _HOW)
+    if ca_file is not None and not os.access(ca_file, os.R_OK):
+        raise usage(
+            f"the CA file {ca_file} cannot be read", "SAFE_CA_FILE names the certificate of the store's server CA"
+        )
+    return Connection(urls, ca_file, token_file)

@@ -1,0 +1,1 @@
+"""`safe dev --check`: the promises of the store, tried one after the other on real processes. See run.py."""

@@ -1,0 +1,79 @@
+"""How our own programs are started: command lines and environments, as a pod spec would give them.
+
+Why it exists: `safe dev` uses the commands that a person has, with the settings that a pod has, and nothing else.
+What it refuses to do: pass on SAFE_* variables of the person's own shell, which belong to another store.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from statefulset.cli.dev.ports import HOST, NodePorts, Ports
+
+MODULES: Final = {"safe": "statefulset.cli", "safe-node": "node", "safe-sidecar": "sidecar"}
+ADMIN: Final = "system:serviceaccount:raftsafe:admin"
+AUDIENCE: Final = "raftsafe"
+ADMIN_AUDIENCE: Final = "raftsafe-admin"
+CLUSTER: Final = "raftsafe-dev"
+MARK: Final = "SAFE_DEV_HOME"
+"""A variable that each of our processes carries, so that one left over can be told from everybody else's."""
+
+
+def command(name: str) -> tuple[str, ...]:
+    """The installed executable beside this interpreter, else the module."""
+    beside = Path(sys.executable).with_name(name)
+    if os.access(beside, os.X_OK):
+        return (str(beside),)
+    return (sys.executable, "-m", MODULES[name])
+
+
+def clean(env: Mapping[str, str]) -> dict[str, str]:
+    return {key: text for key, text in env.items() if not key.startswith("SAFE_")}
+
+
+def node_names(count: int) -> tuple[str, ...]:
+    """As the pods of a StatefulSet are called."""
+    return tuple(f"safe-{number}" for number in range(count))
+
+
+def node_env(name: str, ports: Ports, data: Path, identity: Path, issuer: str, issuer_ca: Path) -> dict[str, str]:
+    """The settings of one node; see node/settings.py."""
+    names = node_names(len(ports.nodes))
+    own = ports.nodes[names.index(name)]
+    return {
+        "SAFE_NAME": name,
+        "SAFE_CLUSTER": CLUSTER,
+        "SAFE_PEERS": ",".join(f"{peer}={HOST}:{its.peer}" for peer, its in zip(names, ports.nodes, strict=True)),
+        "SAFE_PEER_LISTEN": f"{HOST}:{own.peer}",
+        "SAFE_DELIVERY_LISTEN": f"{HOST}:{own.delivery}",
+        "SAFE_ADMIN_LISTEN": f"{HOST}:{own.admin}",
+        "SAFE_SERVER_NAMES": f"localhost,{HOST}",
+        "SAFE_DATA_DIR": str(data),
+        "SAFE_IDENTITY_DIR": str(identity),
+        "SAFE_ISSUER": issuer,
+        "SAFE_ISSUER_CA": str(issuer_ca),
+        "SAFE_ADMINS": ADMIN,
+    }
+
+
+def server(ports: NodePorts) -> str:
+    """The URL of a node's admin API."""
+    return f"https://{HOST}:{ports.admin}"
+
+
+def sidecar_env(
+    ports: Ports, ca_file: Path, token_file: Path, target: Path, pod: str, want: Sequence[str] = ()
+) -> dict[str, str]:
+    """The settings of one sidecar; see sidecar/settings.py."""
+    return {
+        "SAFE_NODES": ",".join(f"{HOST}:{node.delivery}" for node in ports.nodes),
+        "SAFE_CA_FILE": str(ca_file),
+        "SAFE_TOKEN_FILE": str(token_file),
+        "SAFE_TARGET": str(target),
+        "SAFE_POD": pod,
+        "SAFE_SECRETS": ",".join(want),
+    }

@@ -1,0 +1,44 @@
+"""How a command of the CLI fails: an exit code a script can act on, a stable code, a sentence and what to do next.
+
+Why it exists: exit 0 means done, and nothing else does. What it refuses to do: hold a value or a token.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+DONE: Final = 0
+REFUSED: Final = 1
+"""The store answered and refused (invalid, conflict, not found, forbidden ...): repeating it changes nothing."""
+USAGE: Final = 2
+"""The command line, a file or a setting is wrong: nothing was sent."""
+AWAY: Final = 3
+"""No node could do it now (no quorum, unavailable, cannot connect): repeating it later may help."""
+
+
+class CliError(Exception):
+    """`exit_code` is one of the constants above; `code` is stable; `hint` says what to do next."""
+
+    def __init__(self, message: str, *, code: str, exit_code: int, hint: str = "", request_id: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.exit_code = exit_code
+        self.hint = hint
+        self.request_id = request_id
+
+    def as_json(self) -> dict[str, object]:
+        """What --json prints on standard error."""
+        return {
+            "error": {
+                "code": self.code,
+                "message": self.message,
+                "hint": self.hint,
+                "request_id": self.request_id,
+                "exit_code": self.exit_code,
+            }
+        }
+
+
+def usage(message: str, hint: str = "") -> CliError:
+    return CliError(message, code="usage", exit_code=USAGE, hint=hint)

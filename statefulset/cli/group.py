@@ -1,0 +1,88 @@
+"""`safe` itself: the list of its commands, each imported when it is used.
+
+Why it exists: `safe list` must not pay for the imports of `safe dev`.
+What it refuses to do: fail as a whole because one command's packages are not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+
+import click
+
+COMMANDS = {
+    "put": "statefulset.cli.put:put",
+    "get": "statefulset.cli.secret:get",
+    "list": "statefulset.cli.secret:list_",
+    "delete": "statefulset.cli.secret:delete",
+    "undelete": "statefulset.cli.secret:undelete",
+    "grant": "statefulset.cli.secret:grant",
+    "revoke": "statefulset.cli.secret:revoke",
+    "status": "statefulset.cli.cluster:status",
+    "sidecars": "statefulset.cli.cluster:sidecars",
+    "dev": "statefulset.cli.dev.command:dev",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and loads one when it is run (or when --help lists them)."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ImportError as error:
+            return _missing(cmd_name, error.name or "a package")
+        assert isinstance(command, click.Command)
+        return command
+
+
+def _missing(name: str, package: str) -> click.Command:
+    """Stands in for a command whose packages are not here, and says which one to install."""
+
+    def run() -> None:
+        raise click.UsageError(f"`safe {name}` needs {package}, which is not installed. pip install 'raftsafe[dev]'")
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(name, callback=run, short_help="(not installed)", context_settings=settings)
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"safe {version('raftsafe')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
+def safe() -> None:
+    """Keep secrets in the raftsafe store and decide which workloads get them.
+
+    \b
+    A first round:
+      safe dev                                       three nodes on this machine, to try it out
+      safe put payments/db --for payments/api        asks for the value, hidden
+      safe get payments/db                           version, fields, who gets it; never the value
+      safe sidecars                                  which pods hold which version
+
+    \b
+    Where the store is (a running `safe dev` needs none of these):
+      SAFE_SERVER      https://host:8500, several separated by commas; tried in turn
+      SAFE_CA_FILE     certificate of the store's server CA (default: the system's CAs)
+      SAFE_TOKEN_FILE  file with your token; `kubectl create token NAME --audience raftsafe-admin` prints one
+
+    \b
+    Exit codes:
+      0  done
+      1  the store refused: conflict, not found, forbidden, ...
+      2  the command line or a setting is wrong; nothing was sent
+      3  not now: no quorum, unavailable, cannot connect; trying later may help
+    """

@@ -1,0 +1,110 @@
+"""What several commands share: the types of their arguments, --json, --timeout, and how they find the store.
+
+Why it exists: `payments/db` means the same everywhere and is refused everywhere with the same words.
+What it refuses to do: quote what it refuses; it may be a value typed in the wrong place.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sidecar.wire import names
+from statefulset.cli import connection
+
+if TYPE_CHECKING:
+    from statefulset.cli.client import Client
+
+    TextType = click.ParamType[str]
+    FieldFileType = click.ParamType[tuple[str, Path]]
+else:  # generic in the newest click only
+    TextType = FieldFileType = click.ParamType
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_ACCOUNT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+class SecretName(TextType):
+    """NAMESPACE/NAME -> the same text."""
+
+    name = "namespace/name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not names.is_secret(str(value)):
+            self.fail(
+                "it is not NAMESPACE/NAME. Write for example payments/db: lower-case letters, digits, '-' and, "
+                "in the name, '.'",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
+class Workload(TextType):
+    """NAMESPACE/SERVICEACCOUNT, each part may be `*` -> the same text."""
+
+    name = "namespace/serviceaccount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        namespace, slash, account = str(value).partition("/")
+        good = (namespace == "*" or names.is_namespace(namespace)) and (account == "*" or _ACCOUNT.fullmatch(account))
+        if not slash or not good:
+            self.fail(
+                "it is not NAMESPACE/SERVICEACCOUNT. Write for example payments/api, or 'payments/*' (in quotes) for "
+                "every service account of a namespace",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
+class FieldFile(FieldFileType):
+    """FIELD=PATH -> (field, path)."""
+
+    name = "field=path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        if isinstance(value, tuple):
+            return value
+        field, equals, path = str(value).partition("=")
+        if not equals or not path or not names.is_field(field):
+            self.fail("it is not FIELD=PATH. Write for example tls.key=/path/to/key.pem", param, ctx)
+        return field, Path(path)
+
+
+SECRET = SecretName()
+WORKLOAD = Workload()
+
+secret_argument = click.argument("name", type=SECRET, metavar="NAMESPACE/NAME")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too (on standard error).")
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1, max=600),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Keep trying all servers for this long before giving up with exit code 3.",
+)
+local_option = click.option(
+    "--local",
+    is_flag=True,
+    help="Let one node answer from its own copy. Works without a quorum; the answer may be out of date.",
+)
+
+
+def reading(function: Function) -> Function:
+    """--json and --timeout."""
+    return json_option(timeout_option(function))
+
+
+def client(timeout: float) -> Client:
+    """The client for the store that the environment names. Raises CliError (usage)."""
+    found = connection.find(os.environ, os.getuid())
+    from statefulset.cli.client import Client  # httpx takes longer to import than --help should take
+
+    return Client(found, timeout)

@@ -1,0 +1,173 @@
+"""The commands about one secret or the list of them: get, list, delete, undelete, grant, revoke.
+
+Why it exists: thin; each asks the admin API once and prints the answer.
+What it refuses to do: show a value. No route returns one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from statefulset.cli import options, output
+
+PAGE = 500
+"""Secrets a request of `safe list`: some 200 KiB of JSON, far from what would keep a node busy."""
+
+
+def _consistency(local: bool) -> dict[str, str]:
+    return {"consistency": "local"} if local else {}
+
+
+def _warn(stale: bool) -> None:
+    if stale:
+        output.note("note: this node has no quorum now; the answer may be out of date")
+
+
+def _validity(record: dict[str, Any]) -> str:
+    if record["deleted"]:
+        return "deleted"
+    start, end = record["not_before_ms"], record["expires_ms"]
+    if start is None and end is None:
+        return "always"
+    return f"from {output.when(start)} until {output.when(end)}".replace("from - ", "").replace(" until -", "")
+
+
+def describe(record: dict[str, Any]) -> str:
+    """One secret's metadata for people."""
+    fields = ", ".join(f"{field['name']} ({field['size']} bytes)" for field in record["fields"])
+    items = [
+        ("name", record["name"]),
+        ("version", str(record["version"])),
+        ("fields", fields or "-"),
+        ("given to", ", ".join(record["grants"]) or "nobody yet (safe grant)"),
+        ("created", output.when(record["created_ms"])),
+        ("updated", output.when(record["updated_ms"])),
+        ("valid", _validity(record)),
+    ]
+    if record["deleted"]:
+        items.append(("next", f"safe undelete {record['name']} brings it back"))
+    return output.pairs(items)
+
+
+@click.command(short_help="Show version, fields and grants of a secret.")
+@options.secret_argument
+@options.local_option
+@options.reading
+def get(name: str, local: bool, as_json: bool, timeout: float) -> None:
+    """Show what is known of a secret: version, fields and their sizes, who gets it. Never its value.
+
+    This version of raftsafe has no way to read a value back: values go to the workloads they are granted to, and
+    nowhere else. To check one, put it again, or look into the files of a pod that has it.
+    """
+    with options.client(timeout) as client:
+        answer = client.read(f"/v1/secrets/{name}", _consistency(local))
+    if as_json:
+        output.say_json(answer.data)
+    else:
+        output.say(describe(answer.data))
+    _warn(answer.stale)
+
+
+@click.command("list", short_help="List secrets.")
+@click.option("--namespace", metavar="NAMESPACE", help="Only the secrets of this namespace.")
+@click.option("--prefix", metavar="TEXT", help="Only names (the part after the slash) that begin so.")
+@options.local_option
+@options.reading
+def list_(namespace: str | None, prefix: str | None, local: bool, as_json: bool, timeout: float) -> None:
+    """List secrets with version, age and grants. Never values."""
+    found: list[dict[str, Any]] = []
+    params = {"limit": str(PAGE), **_consistency(local)}
+    params |= {key: text for key, text in (("namespace", namespace), ("prefix", prefix)) if text}
+    stale = False
+    with options.client(timeout) as client:
+        while True:
+            answer = client.read("/v1/secrets", params)
+            found += answer.data["secrets"]
+            stale = stale or answer.stale
+            if not answer.data["next"]:
+                break
+            params["after"] = answer.data["next"]
+    if as_json:
+        output.say_json({"secrets": found})
+    elif found:
+        rows = [
+            (
+                record["name"],
+                str(record["version"]),
+                output.when(record["updated_ms"]),
+                _validity(record),
+                ",".join(record["grants"]) or "-",
+            )
+            for record in found
+        ]
+        output.say(output.table(("NAME", "VERSION", "UPDATED", "VALID", "GIVEN TO"), rows))
+    else:
+        output.note("no secrets here yet; make one with `safe put NAMESPACE/NAME`")
+    _warn(stale)
+
+
+def _done(answer: dict[str, Any], as_json: bool, text: str) -> None:
+    if as_json:
+        output.say_json(answer)
+    else:
+        output.say(text)
+
+
+@click.command(short_help="Delete a secret.")
+@options.secret_argument
+@click.option("--if-version", type=click.IntRange(min=1), metavar="N", help="Only if the version is N now.")
+@options.reading
+def delete(name: str, if_version: int | None, as_json: bool, timeout: float) -> None:
+    """Delete a secret: workloads lose it at once. It can be brought back with `safe undelete`."""
+    params = {} if if_version is None else {"if_version": str(if_version)}
+    with options.client(timeout) as client:
+        answer = client.change("DELETE", f"/v1/secrets/{name}", params).data
+    _done(answer, as_json, f"{name} is deleted; `safe undelete {name}` brings it back")
+
+
+@click.command(short_help="Bring a deleted secret back.")
+@options.secret_argument
+@options.reading
+def undelete(name: str, as_json: bool, timeout: float) -> None:
+    """Bring a deleted secret back: workloads it is granted to get it again."""
+    with options.client(timeout) as client:
+        answer = client.change("POST", f"/v1/secrets/{name}/undelete").data
+    _done(answer, as_json, f"{name} is back, at version {answer['version']}")
+
+
+workloads_argument = click.argument(
+    "workloads", type=options.WORKLOAD, nargs=-1, required=True, metavar="NAMESPACE/SERVICEACCOUNT..."
+)
+
+
+@click.command(short_help="Give a secret to workloads.")
+@options.secret_argument
+@workloads_argument
+@options.reading
+def grant(name: str, workloads: tuple[str, ...], as_json: bool, timeout: float) -> None:
+    """Give a secret to workloads: pods of that namespace which run as that service account.
+
+    \b
+      safe grant payments/db payments/api
+      safe grant payments/db 'payments/*'     every service account of the namespace; the quotes are for your shell
+    """
+    with options.client(timeout) as client:
+        answer = client.change("POST", f"/v1/secrets/{name}/grants", body={"add": list(dict.fromkeys(workloads))}).data
+    _done(answer, as_json, f"{name} is given to {', '.join(workloads)}")
+
+
+@click.command(short_help="Take a secret back from workloads.")
+@options.secret_argument
+@workloads_argument
+@options.reading
+def revoke(name: str, workloads: tuple[str, ...], as_json: bool, timeout: float) -> None:
+    """Take a secret back from workloads: it goes from their files at once.
+
+    What a workload has read it knows: put a new value too, if it must not be used any more.
+    """
+    body = {"remove": list(dict.fromkeys(workloads))}
+    with options.client(timeout) as client:
+        answer = client.change("POST", f"/v1/secrets/{name}/grants", body=body).data
+    _done(answer, as_json, f"{name} is no longer given to {', '.join(workloads)}")

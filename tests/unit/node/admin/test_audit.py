@@ -1,0 +1,74 @@
+"""The audit line and its limit for strangers."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from node.admin import audit
+from node.admin.context import Context
+
+
+class Hands:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def now(self) -> float:
+        return self.time
+
+    def wall_ms(self) -> int:
+        return 1_700_000_000_000
+
+    def uniform(self, low: float, high: float) -> float:
+        return low
+
+    def token(self, size: int) -> bytes:
+        return bytes(size)
+
+
+@pytest.fixture
+def stream():
+    state = (audit.log.handlers[:], audit.log.level, audit.log.propagate)
+    out = io.StringIO()
+    audit.install(out)
+    yield out
+    audit.log.handlers[:], audit.log.propagate = state[0], state[2]
+    audit.log.setLevel(state[1])
+
+
+def context(clock: Hands, subject: str | None) -> Context:
+    return Context("r1", "secret.put", "10.0.0.1", 0.0, clock, subject=subject, name="a/b", version=2, index=7)
+
+
+def test_the_line(stream):
+    clock = Hands()
+    audit.Audit("safe-0", clock).write(context(clock, "me"), 3, 200, "ok")
+    assert json.loads(stream.getvalue()) == {
+        "event": "admin.secret.put", "at_ms": 1_700_000_000_000, "node": "safe-0", "peer": "10.0.0.1", "subject": "me",
+        "secret": "a/b", "version": 2, "index": 7, "status": 200, "result": "ok", "took_ms": 3, "request_id": "r1",
+    }
+
+
+def test_the_lines_go_nowhere_else(stream, logged):
+    clock = Hands()
+    audit.Audit("safe-0", clock).write(context(clock, "me"), 3, 200, "ok")
+    assert stream.getvalue() and logged.lines == []
+
+
+def test_strangers_get_so_many_lines_a_second_and_admins_all(stream):
+    clock = Hands()
+    lines = audit.Audit("safe-0", clock)
+    for _ in range(audit.STRANGERS + 50):
+        lines.write(context(clock, None), 0, 401, "unauthenticated")
+    for _ in range(300):
+        lines.write(context(clock, "me"), 0, 200, "ok")
+    written = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(written) == audit.STRANGERS + 300
+    assert [line["lines_left_out"] for line in written if "lines_left_out" in line] == [50]
+    clock.time += 1
+    lines.write(context(clock, None), 0, 401, "unauthenticated")
+    assert len(stream.getvalue().splitlines()) == audit.STRANGERS + 301

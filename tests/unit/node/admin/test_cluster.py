@@ -1,0 +1,60 @@
+"""Status, sidecars, probes."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+
+async def test_status(api):
+    await api.put("a/b")
+    api.node.sidecars.add("p1", {"a/b": 1})
+    api.node.sidecars.add("p2", {}, connected=False)
+    status = (await api.call("GET", "/v1/status")).json
+    assert status["node"] == "safe-0" and status["version"] == version("raftsafe")
+    assert (status["secrets"], status["sidecars"], status["stale"]) == (1, 1, False)
+    assert (status["state"], status["leader"], status["quorum"], status["ready"]) == ("leader", "safe-0", True, True)
+    assert status["voters"] == ["safe-0"] and status["applied"] == api.node.raft.index
+
+
+async def test_status_without_a_quorum(api):
+    api.node.raft.quorum = False
+    status = (await api.call("GET", "/v1/status")).json
+    assert (status["quorum"], status["stale"], status["leader"]) == (False, True, None)
+
+
+async def test_sidecars(api):
+    api.node.sidecars.add("p1", {"a/b": 1}, error="no_space", stale=True)
+    assert (await api.call("GET", "/v1/sidecars")).json == [
+        {
+            "pod": "p1", "namespace": "payments", "serviceaccount": "api", "node": "safe-0", "since_ms": 1_700_000_000_000,
+            "index": 1, "placed": {"a/b": 1}, "error": "no_space", "connected": True, "stale": True,
+        }
+    ]
+
+
+async def test_queries_are_refused(api):
+    for path in ("/v1/status?x=1", "/v1/sidecars?x=1"):
+        assert (await api.call("GET", path)).code == "invalid"
+
+
+async def test_ready(api):
+    answer = await api.call("GET", "/readyz", token=None)
+    assert (answer.status, answer.body) == (200, b"ok\n")
+
+
+async def test_not_ready_says_why_in_one_line(api):
+    raft = api.node.raft
+    raft.ready = False
+    lines = set()
+    for disk_ok, state, quorum in ((False, "leader", True), (True, "blank", True), (True, "follower", False), (True, "follower", True)):
+        raft.disk_ok, raft.state, raft.quorum = disk_ok, state, quorum
+        answer = await api.call("GET", "/readyz", token=None)
+        assert answer.status == 503
+        assert answer.body.count(b"\n") == 1
+        lines.add(answer.body)
+    assert len(lines) == 4
+
+
+async def test_live_does_not_depend_on_a_quorum(api):
+    api.node.raft.quorum = api.node.raft.ready = False
+    assert (await api.call("GET", "/livez", token=None)).body == b"ok\n"

@@ -1,0 +1,71 @@
+"""The document and the routes say the same."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from node.admin.app import create_app
+from node.admin.openapi import DOCUMENT
+from node.admin.secrets import view
+
+METHODS = {"get", "put", "post", "delete", "patch", "head", "options"}
+
+
+def documented() -> set[tuple[str, str]]:
+    return {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item if method in METHODS}
+
+
+def operations():
+    for path, item in DOCUMENT["paths"].items():
+        for method, operation in item.items():
+            if method in METHODS:
+                yield path, item, method, operation
+
+
+def test_every_route_is_in_the_document_and_the_other_way_round(node):
+    app = create_app(node.services)
+    routes = {(route.method, route.resource.canonical) for route in app.router.routes()}
+    assert routes == documented()
+    assert len(routes) <= 12
+
+
+def test_every_reference_leads_somewhere():
+    for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(DOCUMENT)):
+        assert name in DOCUMENT["components"]["schemas"]
+
+
+def test_path_parameters_are_described_and_operations_have_names_of_their_own():
+    names = []
+    for path, item, _, operation in operations():
+        names.append(operation["operationId"])
+        described = {one["name"] for one in item.get("parameters", []) if one["in"] == "path"}
+        assert described == set(re.findall(r"{(\w+)}", path))
+        assert operation["summary"] and "200" in operation["responses"]
+    assert len(set(names)) == len(names)
+
+
+async def test_it_is_served(api):
+    assert (await api.call("GET", "/v1/openapi.json", token=None)).json == json.loads(json.dumps(DOCUMENT))
+
+
+async def test_answers_have_the_keys_that_are_described(api):
+    schemas = DOCUMENT["components"]["schemas"]
+    put = await api.put("a/b")
+    assert set(put.json) == set(schemas["Written"]["properties"])
+    assert set(view(api.node.store.get("a/b"))) == set(schemas["Secret"]["properties"]) - {"delivered"}
+    assert set((await api.call("GET", "/v1/secrets")).json) == set(schemas["Page"]["properties"])
+    assert set((await api.call("GET", "/v1/status")).json) == set(schemas["Status"]["properties"])
+    api.node.sidecars.add("p", {})
+    assert set((await api.call("GET", "/v1/sidecars")).json[0]) == set(schemas["Sidecar"]["properties"])
+    assert set((await api.call("GET", "/v1/secrets/a/x")).json) == set(schemas["Problem"]["properties"])
+
+
+async def test_queries_that_are_described_are_taken(api):
+    await api.put("a/b")
+    samples = {"namespace": "a", "prefix": "b", "after": "a/a", "limit": "5", "consistency": "local", "delivered": "true"}
+    for path, item, method, operation in operations():
+        for one in operation.get("parameters", []):
+            if one["in"] == "query" and method == "get":
+                real = path.replace("{namespace}", "a").replace("{name}", "b")
+                assert (await api.call("GET", f"{real}?{one['name']}={samples[one['name']]}")).status == 200

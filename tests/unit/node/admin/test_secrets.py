@@ -1,0 +1,272 @@
+"""The handlers about secrets, over HTTPS against a real store and keyring."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+import msgpack
+import pytest
+
+
+def b64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+async def test_put_seals_commits_and_answers(api):
+    answer = await api.put("payments/db", b"s3cret", grants=["payments/api"])
+    assert answer.status == 200, answer.body
+    assert answer.json == {"name": "payments/db", "version": 1, "index": api.node.raft.index}
+    assert api.node.value("payments/db") == {"value": b"s3cret"}
+    assert api.node.store.get("payments/db").grants == ("payments/api",)
+
+
+async def test_what_is_proposed_holds_no_plaintext(api):
+    value = os.urandom(24)
+    await api.put("payments/db", value)
+    command = api.node.raft.proposed[-1]
+    assert value not in command and b64(value).encode() not in command
+    assert msgpack.unpackb(command)["op"] == "put"
+
+
+@pytest.mark.parametrize("value", [b"", b"\n", b"x\r\n\0", bytes(range(256)), os.urandom(1 << 20)])
+async def test_values_are_kept_byte_for_byte(api, value):
+    assert (await api.put("a/b", value)).status == 200
+    assert api.node.value("a/b") == {"value": value}
+
+
+async def test_many_fields(api):
+    fields = {f"f.{i}": os.urandom(i) for i in range(64)}
+    body = {"fields": {name: b64(value) for name, value in fields.items()}}
+    assert (await api.call("PUT", "/v1/secrets/a/b", body)).status == 200
+    assert api.node.value("a/b") == fields
+
+
+async def test_without_a_data_key_it_is_not_available(make_api):
+    async with make_api(with_key=False) as api:
+        answer = await api.put("a/b")
+        assert (answer.status, answer.code) == (503, "unavailable")
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert api.node.raft.proposed == []
+        api.node.add_key()
+        assert (await api.put("a/b")).status == 200
+
+
+async def test_if_version(api):
+    assert (await api.put("a/b", if_version=0)).json["version"] == 1
+    answer = await api.put("a/b", if_version=0)
+    assert (answer.status, answer.code) == (409, "conflict")
+    assert "1" in answer.json["detail"]
+    assert (await api.put("a/b", if_version=1)).json["version"] == 2
+    assert (await api.put("a/b", if_version=1)).code == "conflict"
+
+
+async def test_the_same_key_is_applied_once(api):
+    first = await api.call("PUT", "/v1/secrets/a/b", {"fields": {"value": b64(b"1")}}, Idempotency_Key="k1")
+    again = await api.call("PUT", "/v1/secrets/a/b", {"fields": {"value": b64(b"1")}}, Idempotency_Key="k1")
+    assert first.json == again.json and api.node.store.get("a/b").version == 1
+    other = await api.call("PUT", "/v1/secrets/a/b", {"fields": {"value": b64(b"1")}}, Idempotency_Key="k2")
+    assert other.json["version"] == 2
+
+
+async def test_a_key_used_twice_does_not_swallow_a_write_of_another_secret(api):
+    for name in ("a/b", "a/c"):
+        body = {"fields": {"value": b64(name.encode())}}
+        answer = await api.call("PUT", f"/v1/secrets/{name}", body, Idempotency_Key="same")
+        assert answer.json["name"] == name
+    assert api.node.value("a/c") == {"value": b"a/c"}
+
+
+async def test_grants_stay_unless_named(api):
+    await api.put("a/b", grants=["a/x"])
+    await api.put("a/b")
+    assert api.node.store.get("a/b").grants == ("a/x",)
+    await api.put("a/b", grants=[])
+    assert api.node.store.get("a/b").grants == ()
+
+
+async def test_get_is_metadata_only(api):
+    value = os.urandom(12)
+    await api.put("a/b", value, grants=["*/x"], not_before_ms=5, expires_ms=9)
+    answer = await api.call("GET", "/v1/secrets/a/b")
+    record = api.node.store.get("a/b")
+    assert answer.json == {
+        "name": "a/b",
+        "version": 1,
+        "created_ms": record.created_ms,
+        "updated_ms": record.updated_ms,
+        "not_before_ms": 5,
+        "expires_ms": 9,
+        "fields": [{"name": "value", "size": 12}],
+        "grants": ["*/x"],
+        "deleted": False,
+        "index": record.index,
+    }
+    assert "Raftsafe-Stale" not in answer.headers
+    assert api.node.raft.barriers == 1
+
+
+async def test_get_of_what_is_not_there(api):
+    answer = await api.call("GET", "/v1/secrets/a/b")
+    assert (answer.status, answer.code) == (404, "not_found") and answer.json["hint"]
+
+
+async def test_delivered_counts_connected_sidecars(api):
+    await api.put("a/b")
+    await api.put("a/b")
+    sidecars = api.node.sidecars
+    sidecars.add("p1", {"a/b": 2})
+    sidecars.add("p2", {"a/b": 1})
+    sidecars.add("p3", {"a/c": 9})
+    sidecars.add("p4", {"a/b": 2}, connected=False)
+    answer = await api.call("GET", "/v1/secrets/a/b?delivered=true")
+    assert answer.json["delivered"] == {"current": 1, "older": 1}
+    assert "delivered" not in (await api.call("GET", "/v1/secrets/a/b")).json
+
+
+async def test_without_a_quorum(api):
+    await api.put("a/b", b"kept")
+    api.node.raft.quorum = False
+    for answer in (
+        await api.put("a/b"),
+        await api.call("GET", "/v1/secrets/a/b"),
+        await api.call("GET", "/v1/secrets"),
+        await api.call("DELETE", "/v1/secrets/a/b"),
+        await api.call("POST", "/v1/secrets/a/b/grants", {"add": ["a/x"]}),
+        await api.call("POST", "/v1/secrets/a/b/undelete"),
+    ):
+        assert (answer.status, answer.code) == (503, "no_quorum")
+        assert int(answer.headers["Retry-After"]) >= 1
+    assert "consistency=local" in (await api.call("GET", "/v1/secrets/a/b")).json["hint"]
+    for path in ("/v1/secrets/a/b", "/v1/secrets"):
+        answer = await api.call("GET", f"{path}?consistency=local")
+        assert answer.status == 200 and answer.headers["Raftsafe-Stale"] == "true"
+    assert api.node.value("a/b") == {"value": b"kept"}
+
+
+async def test_local_with_a_quorum_is_not_stale(api):
+    await api.put("a/b")
+    answer = await api.call("GET", "/v1/secrets/a/b?consistency=local")
+    assert answer.headers["Raftsafe-Stale"] == "false" and api.node.raft.barriers == 0
+
+
+async def test_a_node_that_is_behind_does_not_answer_from_its_old_copy(api):
+    await api.put("a/b")
+    api.node.raft.index += 1
+    assert (await api.call("GET", "/v1/secrets/a/b")).code == "unavailable"
+
+
+async def test_delete_and_undelete(api):
+    await api.put("a/b", b"v")
+    assert (await api.call("DELETE", "/v1/secrets/a/b?if_version=7")).code == "conflict"
+    assert (await api.call("DELETE", "/v1/secrets/a/b?if_version=1")).status == 200
+    assert (await api.call("GET", "/v1/secrets/a/b")).json["deleted"] is True
+    for answer in (
+        await api.call("DELETE", "/v1/secrets/a/b"),
+        await api.call("POST", "/v1/secrets/a/b/grants", {"add": ["a/x"]}),
+    ):
+        assert (answer.status, answer.code) == (410, "deleted")
+    assert (await api.call("POST", "/v1/secrets/a/b/undelete")).json["version"] == 1
+    assert api.node.value("a/b") == {"value": b"v"}
+    assert (await api.call("POST", "/v1/secrets/a/b/undelete")).code == "conflict"
+    assert (await api.call("DELETE", "/v1/secrets/a/none")).code == "not_found"
+
+
+async def test_grants(api):
+    await api.put("a/b", grants=["a/x"])
+    answer = await api.call("POST", "/v1/secrets/a/b/grants", {"add": ["a/y", "a/*"], "remove": ["a/x"]})
+    assert answer.status == 200 and answer.json["index"] == api.node.raft.index
+    assert set(api.node.store.get("a/b").grants) == {"a/y", "a/*"}
+    assert (await api.call("POST", "/v1/secrets/a/b/grants", {"remove": ["a/y"]})).status == 200
+    assert api.node.store.get("a/b").grants == ("a/*",)
+    assert (await api.call("POST", "/v1/secrets/a/none/grants", {"add": ["a/y"]})).code == "not_found"
+
+
+async def test_both_lists_with_one_key_are_two_changes_and_each_once(api):
+    await api.put("a/b", grants=["a/x"])
+    body = {"add": ["a/y"], "remove": ["a/x"]}
+    first = await api.call("POST", "/v1/secrets/a/b/grants", body, Idempotency_Key="k")
+    index = api.node.store.get("a/b").index
+    again = await api.call("POST", "/v1/secrets/a/b/grants", body, Idempotency_Key="k")
+    assert first.json == again.json and api.node.store.get("a/b").index == index
+    assert api.node.store.get("a/b").grants == ("a/y",)
+
+
+@pytest.mark.parametrize("grant", ["a", "a/", "/a", "a/b/c", "A/b", "a*/b", "**/b", ""])
+async def test_grants_that_are_no_grants(api, grant):
+    await api.put("a/b")
+    for answer in (
+        await api.put("a/b", grants=[grant]),
+        await api.call("POST", "/v1/secrets/a/b/grants", {"add": [grant]}),
+    ):
+        assert (answer.status, answer.code) == (400, "invalid")
+
+
+async def test_list_in_pages(api):
+    for name in ("a/one", "a/two", "b/one", "b/two"):
+        await api.put(name)
+    first = (await api.call("GET", "/v1/secrets?limit=3")).json
+    assert [record["name"] for record in first["secrets"]] == ["a/one", "a/two", "b/one"]
+    rest = (await api.call("GET", f"/v1/secrets?limit=3&after={first['next']}")).json
+    assert [record["name"] for record in rest["secrets"]] == ["b/two"] and rest["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("namespace=a", ["a/one", "a/two"]),
+        ("namespace=a&prefix=t", ["a/two"]),
+        ("namespace=a&prefix=x", []),
+        ("prefix=b/t", ["b/two"]),
+        ("prefix=b", ["b/one", "b/two"]),
+        ("namespace=c", []),
+    ],
+)
+async def test_list_filters(api, query, names):
+    for name in ("a/one", "a/two", "b/one", "b/two"):
+        await api.put(name)
+    found = (await api.call("GET", f"/v1/secrets?{query}")).json["secrets"]
+    assert [record["name"] for record in found] == names
+
+
+async def test_list_refusals(api):
+    for query in (
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "limit=1&limit=2",
+        "colour=red",
+        "namespace=A",
+        "consistency=soon",
+    ):
+        assert (await api.call("GET", f"/v1/secrets?{query}")).code == "invalid"
+
+
+@pytest.mark.parametrize("name", ["A/b", "a/B", "a/b..c", "a/-b", "a/b%20c", "a%2Fb/c", "-/x", "a/" + "b" * 254])
+async def test_names_that_are_refused(api, name):
+    for method, path in (("PUT", ""), ("GET", ""), ("DELETE", ""), ("POST", "/undelete"), ("POST", "/grants")):
+        body = {"fields": {"value": ""}} if method == "PUT" else {"add": ["a/b"]} if path == "/grants" else None
+        answer = await api.call(method, f"/v1/secrets/{name}{path}", body)
+        assert answer.status in (400, 404) and answer.json["hint"]
+    assert len(api.node.store) == 0
+
+
+async def test_bodies_of_the_wrong_kind(api):
+    good = {"fields": {"value": ""}}
+    cases = [
+        ({"Content_Type": "text/plain"}, good, 400),
+        ({"Content_Type": "application/x-www-form-urlencoded"}, b"value=hunter2", 400),
+        ({"Content_Encoding": "gzip"}, good, 400),
+        ({}, b"", 400),
+        ({}, b"{}", 400),
+        ({}, {**good, "colour": "red"}, 400),
+        ({}, {"fields": {"value": b64(bytes((1 << 20) + 1))}}, 413),
+        ({}, b" " * ((2 << 20) + 1), 413),
+        ({"Idempotency_Key": "x" * 300}, good, 400),
+        ({}, {**good, "not_before_ms": 9, "expires_ms": 5}, 400),
+    ]
+    for headers, body, status in cases:
+        answer = await api.call("PUT", "/v1/secrets/a/b", body, **headers)
+        assert answer.status == status, (headers, answer.body)
+        assert answer.json["hint"] or answer.json["detail"]
+    assert len(api.node.store) == 0

@@ -1,0 +1,61 @@
+"""Listening: TLS 1.3 as the context says, oversized headers, garbage, and a planned stop."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import pytest
+
+
+async def raw(api, data: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", api.port, ssl=api.session.connector._ssl, server_hostname="localhost"
+    )
+    writer.write(data)
+    answer = await asyncio.wait_for(reader.read(65536), 20)
+    writer.close()
+    return answer
+
+
+async def test_older_tls_is_refused(api, tls):
+    context = ssl.create_default_context()
+    tls.ca.configure_trust(context)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection("127.0.0.1", api.port, ssl=context, server_hostname="localhost")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"hunter2 value\r\n\r\n",
+        b"GET /hunter2\xff HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nhunter2 value\r\n\r\n",
+        b"PUT /v1/secrets/a/b HTTP/1.1\r\nHost: x\r\nContent-Length: hunter2\r\n\r\n",
+        b"PUT /v1/secrets/a/b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nhunter2\r\n",
+        b"GET /" + b"hunter2" * 1000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + b"hunter2" * 5000 + b"\r\n\r\n",
+    ],
+)
+async def test_garbage_is_refused_and_not_logged(api, logged, data):
+    answer = await raw(api, data)
+    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
+    assert "hunter2" not in "\n".join(logged.lines)
+    assert (await api.call("GET", "/v1/status")).status == 200
+
+
+async def test_a_long_token_fits(api):
+    token = "x" * (16 << 10)
+    assert (await api.call("GET", "/v1/status", token=token)).code == "token_malformed"
+
+
+async def test_a_planned_stop_finishes_what_is_in_flight(api):
+    api.node.raft.hang = 0.3
+    request = asyncio.create_task(api.put("a/b"))
+    while not api.node.raft.hanging:
+        await asyncio.sleep(0.01)
+    await api.server.stop()
+    assert (await request).status == 200
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", api.port)

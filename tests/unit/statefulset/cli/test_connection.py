@@ -1,0 +1,125 @@
+"""Where the store is: the environment, or a `safe dev` of this user, and nothing that somebody else could plant."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from statefulset.cli.connection import find
+from statefulset.cli.errors import USAGE, CliError
+
+UID = os.getuid()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "ca.pem").write_text("pem")
+    (tmp_path / "token").write_text("ey.token.x\n")
+    return tmp_path
+
+
+def env(files: Path, server: str) -> dict[str, str]:
+    return {"SAFE_SERVER": server, "SAFE_CA_FILE": str(files / "ca.pem"), "SAFE_TOKEN_FILE": str(files / "token")}
+
+
+def dev(tmp_path: Path, mode: int = 0o700) -> Path:
+    folder = tmp_path / f"raftsafe-dev-{UID}"
+    folder.mkdir()
+    (folder / "ca.pem").write_text("pem")
+    (folder / "token").write_text("dev-token")
+    client = {"servers": ["https://127.0.0.1:8501"], "ca_file": str(folder / "ca.pem"), "token_file": "token"}
+    (folder / "client.json").write_text(json.dumps(client))
+    folder.chmod(mode)
+    return folder
+
+
+def test_environment(files: Path):
+    found = find(env(files, "https://a:8500, https://b:8500/,"), UID, files)
+    assert found.servers == ("https://a:8500", "https://b:8500")
+    assert found.ca_file == files / "ca.pem"
+    assert found.token() == "ey.token.x"
+
+
+def test_the_token_is_read_at_each_call(files: Path):
+    found = find(env(files, "https://a:8500"), UID, files)
+    assert found.token() == "ey.token.x"
+    (files / "token").write_text("renewed")
+    assert found.token() == "renewed"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a:8500", "a:8500", "https://", "https://u:p@a:1", "https://a:1/v1", "https://a:x"]
+)
+def test_urls_that_are_refused(files: Path, url: str):
+    with pytest.raises(CliError) as caught:
+        find(env(files, url), UID, files)
+    assert caught.value.exit_code == USAGE and caught.value.hint
+
+
+@pytest.mark.parametrize("content", [b"", b"two words", b"\xff\xfe", b"a\nb", b"x" * 20_000])
+def test_a_file_that_holds_no_token_is_refused_without_its_content(files: Path, content: bytes):
+    (files / "token").write_bytes(content)
+    with pytest.raises(CliError) as caught:
+        find(env(files, "https://a:8500"), UID, files).token()
+    assert caught.value.exit_code == USAGE
+    if content:
+        assert content.decode("latin-1") not in caught.value.message + caught.value.hint
+
+
+def test_missing_files_and_settings(files: Path):
+    for change in ({"SAFE_TOKEN_FILE": ""}, {"SAFE_CA_FILE": str(files / "absent")}, {"SAFE_SERVER": " , "}):
+        with pytest.raises(CliError) as caught:
+            find({**env(files, "https://a:8500"), **change}, UID, files)
+        assert caught.value.exit_code == USAGE
+    (files / "token").unlink()
+    with pytest.raises(CliError, match="cannot be read"):
+        find(env(files, "https://a:8500"), UID, files).token()
+
+
+def test_dev_folder(tmp_path: Path):
+    folder = dev(tmp_path)
+    found = find({}, UID, tmp_path)
+    assert found.servers == ("https://127.0.0.1:8501",)
+    assert found.ca_file == folder / "ca.pem"
+    assert found.token() == "dev-token"
+
+
+def test_the_environment_goes_before_the_dev_folder(files: Path):
+    dev(files)
+    assert find(env(files, "https://real:8500"), UID, files).servers == ("https://real:8500",)
+
+
+def test_a_dev_folder_that_others_could_write_is_not_believed(tmp_path: Path):
+    dev(tmp_path, 0o755)
+    with pytest.raises(CliError, match="not believed"):
+        find({}, UID, tmp_path)
+
+
+def test_a_dev_folder_of_another_user_is_not_believed(tmp_path: Path):
+    dev(tmp_path).rename(tmp_path / f"raftsafe-dev-{UID + 1}")
+    with pytest.raises(CliError, match="not believed"):
+        find({}, UID + 1, tmp_path)
+
+
+def test_a_symlink_in_its_place_is_not_believed(tmp_path: Path):
+    folder = dev(tmp_path)
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CliError, match="not believed"):
+        find({}, UID, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"servers": 1, "ca_file": "x", "token_file": "y"}'])
+def test_a_broken_client_json(tmp_path: Path, content: str):
+    (dev(tmp_path) / "client.json").write_text(content)
+    with pytest.raises(CliError, match="cannot be used"):
+        find({}, UID, tmp_path)
+
+
+def test_nothing_is_known(tmp_path: Path):
+    with pytest.raises(CliError) as caught:
+        find({}, UID, tmp_path)
+    assert "SAFE_SERVER" in caught.value.hint and "safe dev" in caught.value.hint

@@ -1,0 +1,21 @@
+"""The one error of the CLI."""
+
+from __future__ import annotations
+
+from statefulset.cli.errors import AWAY, DONE, REFUSED, USAGE, CliError, usage
+
+
+def test_exit_codes_are_the_documented_ones():
+    assert (DONE, REFUSED, USAGE, AWAY) == (0, 1, 2, 3)
+
+
+def test_usage():
+    error = usage("it is wrong", "do this")
+    assert (error.code, error.exit_code, error.hint) == ("usage", USAGE, "do this")
+
+
+def test_json_names_everything():
+    error = CliError("m", code="conflict", exit_code=REFUSED, hint="h", request_id="r")
+    assert error.as_json() == {
+        "error": {"code": "conflict", "message": "m", "hint": "h", "request_id": "r", "exit_code": 1}
+    }

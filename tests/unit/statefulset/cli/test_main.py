@@ -1,0 +1,398 @@
+"""`safe` as a real process against a real HTTPS server: what is done, what is said, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from importlib.metadata import version
+
+import pytest
+
+
+def test_put_get_list_delete_undelete(safe, server):
+    result = safe("put", "payments/db", "--for", "payments/api", stdin=b"s3cret")
+    assert (result.code, result.text) == (0, "payments/db is at version 1\n")
+    assert server.node.value("payments/db") == {"value": b"s3cret"}
+    result = safe("get", "payments/db")
+    assert result.code == 0 and "value (6 bytes)" in result.text and "payments/api" in result.text
+    result = safe("list")
+    assert result.code == 0 and result.text.splitlines()[1].split()[:2] == ["payments/db", "1"]
+    assert safe("delete", "payments/db").code == 0
+    assert "safe undelete payments/db" in safe("get", "payments/db").text
+    assert safe("undelete", "payments/db").code == 0
+    assert server.node.value("payments/db") == {"value": b"s3cret"}
+
+
+@pytest.mark.parametrize("value", [b"", b"\n", b"no newline", b"newline\n", b"\r\n\0\xff\xfe", os.urandom(1 << 20)])
+def test_standard_input_arrives_byte_for_byte(safe, server, value):
+    result = safe("put", "a/b", stdin=value)
+    assert result.code == 0, result.error
+    assert server.node.value("a/b") == {"value": value}
+
+
+def test_files_arrive_byte_for_byte(safe, server, tmp_path):
+    one, two = os.urandom(70_000), b"-----BEGIN-----\r\n\n"
+    (tmp_path / "one").write_bytes(one)
+    (tmp_path / "two").write_bytes(two)
+    assert safe("put", "a/b", "--file", str(tmp_path / "one"), stdin=b"unread").code == 0
+    assert server.node.value("a/b") == {"value": one}
+    files = ("--from-file", f"tls.crt={tmp_path / 'one'}", "--from-file", f"tls.key={tmp_path / 'two'}")
+    assert safe("put", "a/b", *files, stdin=b"unread").code == 0
+    assert server.node.value("a/b") == {"tls.crt": one, "tls.key": two}
+    assert safe("put", "a/b", "--field", "user", *files, stdin=b"me").code == 0
+    assert server.node.value("a/b") == {"user": b"me", "tls.crt": one, "tls.key": two}
+
+
+def at_a_terminal(safe, args: list[str], typed: list[tuple[bytes, bytes]]) -> tuple[int, bytes]:
+    """Runs `safe` with a terminal; types each text when the terminal shows what goes before it."""
+    child, descriptor = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "statefulset.cli", *args], safe.env)
+    shown = b""
+    for expected, text in typed:
+        while expected not in shown:
+            shown += os.read(descriptor, 4096)
+        shown = b""
+        everything = shown
+        os.write(descriptor, text)
+    everything = b""
+    try:
+        while data := os.read(descriptor, 4096):
+            everything += data
+    except OSError:
+        pass
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), everything
+
+
+def test_at_a_terminal_the_value_is_asked_for_and_not_shown(safe, server):
+    typed = [(b"Value", b"typed-value\n"), (b"Once more", b"typed-value\n")]
+    code, shown = at_a_terminal(safe, ["put", "a/b"], typed)
+    assert code == 0 and b"version 1" in shown and b"typed-value" not in shown
+    assert server.node.value("a/b") == {"value": b"typed-value"}
+
+
+def test_at_a_terminal_several_fields_are_asked_for(safe, server):
+    typed = [(b"user", b"me\n"), (b"Once more", b"me\n"), (b"password", b"\n"), (b"Once more", b"\n")]
+    code, _ = at_a_terminal(safe, ["put", "a/b", "--field", "user", "--field", "password"], typed)
+    assert code == 0
+    assert server.node.value("a/b") == {"user": b"me", "password": b""}
+
+
+def test_too_large_is_refused(safe, server):
+    result = safe("put", "a/b", stdin=bytes((1 << 20) + 1))
+    assert result.code == 1 and "(too_large)" in result.error and "hint: " in result.error
+    assert len(server.node.store) == 0
+
+
+def test_grant_and_revoke(safe, server):
+    safe("put", "a/b", stdin=b"1")
+    assert safe("grant", "a/b", "a/x", "a/*").code == 0
+    assert server.node.store.get("a/b").grants == ("a/*", "a/x")
+    assert safe("revoke", "a/b", "a/*").code == 0
+    assert server.node.store.get("a/b").grants == ("a/x",)
+    assert safe("grant", "a/b", "nonsense").code == 2
+    assert safe("grant", "a/none", "a/x").code == 1
+
+
+def test_a_new_secret_without_grants_says_what_comes_next(safe):
+    assert "safe grant a/b" in safe("put", "a/b", stdin=b"1").error
+    assert safe("put", "a/b", stdin=b"2").error == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["get", "a/none"], "not_found"),
+        (["put", "a/b", "--if-version", "7"], "conflict"),
+        (["put", "a/b", "--if-version", "0"], "conflict"),
+        (["delete", "a/none"], "not_found"),
+        (["undelete", "a/b"], "conflict"),
+    ],
+)
+def test_refusals_are_exit_code_1(safe, args, code):
+    safe("put", "a/b", stdin=b"1")
+    result = safe(*args, stdin=b"2")
+    assert (result.code, result.text) == (1, "")
+    first, second = result.error.splitlines()
+    assert first.startswith("safe: ") and first.endswith(f"({code})") and second.startswith("hint: ")
+    result = safe(*args, "--json", stdin=b"2")
+    assert (result.code, result.text) == (1, "")
+    assert json.loads(result.error)["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("token", "code"), [("workload-token", "forbidden"), ("expired-token", "token_expired"), ("junk", "token_malformed")]
+)
+def test_tokens_that_are_refused(make_safe, server, token, code):
+    result = make_safe(server.url, token=token)("list")
+    assert result.code == 1 and f"({code})" in result.error and "hint: " in result.error
+    assert token not in result.error
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["put", "a/b", "hunter2"],
+        ["put", "a/b", "--hunter2"],
+        ["put", "a/b", "-hunter2"],
+        ["put", "a/b", "--fil", "hunter2"],
+        ["put", "hunter2"],
+        ["put", "a/b", "--if-version", "hunter2"],
+        ["put", "a/b", "--file", "hunter2"],
+        ["put", "a/b", "--from-file", "hunter2"],
+        ["put", "a/b", "--from-file", "p=hunter2"],
+        ["put", "a/b", "--field", "hunter2/"],
+        ["put", "a/b", "--for", "hunter2"],
+    ],
+)
+@pytest.mark.parametrize("json_flag", [[], ["--json"]])
+def test_a_value_as_an_argument_is_refused_and_not_repeated(safe, server, args, json_flag):
+    result = safe(*args, *json_flag, stdin=b"x")
+    assert result.code == 2 and result.text == ""
+    assert "hunter2" not in result.error and result.error
+    if json_flag:
+        assert json.loads(result.error)["error"]["exit_code"] == 2
+    assert len(server.node.store) == 0
+
+
+def test_settings_that_are_missing_are_exit_code_2(safe):
+    for env in ({"SAFE_TOKEN_FILE": ""}, {"SAFE_TOKEN_FILE": "/nonexistent"}, {"SAFE_CA_FILE": "/nonexistent"}):
+        result = safe("list", **env)
+        assert result.code == 2 and "SAFE_" in result.error
+    assert safe("list", SAFE_SERVER="http://localhost:1").code == 2
+
+
+def test_json(safe):
+    written = json.loads(safe("put", "a/b", "--json", stdin=b"1").text)
+    assert written["name"] == "a/b" and written["version"] == 1
+    assert json.loads(safe("get", "a/b", "--json").text)["fields"] == [{"name": "value", "size": 1}]
+    assert [one["name"] for one in json.loads(safe("list", "--json").text)["secrets"]] == ["a/b"]
+    assert json.loads(safe("grant", "a/b", "a/x", "--json").text)["name"] == "a/b"
+    status = json.loads(safe("status", "--json").text)
+    assert status["quorum"] is True and status["nodes"][0]["node"] == "safe-0" and status["unreachable"] == []
+    assert json.loads(safe("sidecars", "--json").text) == {"sidecars": [], "unreachable": []}
+
+
+def test_list_walks_through_all_pages_and_filters(safe, server):
+    from node.store import commands
+
+    for number in range(1201):
+        command = commands.Put(
+            rid=(number + 1).to_bytes(16, "big"), t=1, actor="x", name=f"{'ab'[number % 2]}/n{number:05}",
+            fields=(("value", 1),), generation=1, write_id=b"w", sealed=b"s",
+        )
+        server.node.raft.index += 1
+        server.node.store.apply(server.node.raft.index, commands.encode(command))
+    assert len(safe("list").text.splitlines()) == 1202
+    assert len(safe("list", "--namespace", "a").text.splitlines()) == 602
+    assert len(safe("list", "--namespace", "a", "--prefix", "n0000").text.splitlines()) == 6
+
+
+def test_an_empty_list_says_what_to_do(safe):
+    result = safe("list")
+    assert (result.code, result.text) == (0, "") and "safe put" in result.error
+
+
+def test_sidecars(safe, server):
+    server.node.sidecars.add("api-1", {"a/b": 3})
+    server.node.sidecars.add("api-2", {"a/c": 1}, error="no_space")
+    server.node.sidecars.add("api-3", {"a/b": 2}, connected=False)
+    lines = safe("sidecars").text.splitlines()
+    assert len(lines) == 4 and "a/b@3" in lines[1] and "no_space" in lines[2] and "left 2023" in lines[3]
+    assert len(safe("sidecars", "--secret", "a/b").text.splitlines()) == 3
+
+
+# -- away --------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_listens(make_safe, nowhere):
+    safe = make_safe(nowhere)
+    for args in (["put", "a/b", "--timeout", "0.5"], ["list"], ["get", "a/b"], ["status"], ["sidecars"]):
+        result = safe(*args, stdin=b"1")
+        assert result.code == 3 and "(unavailable)" in result.error and "hint: " in result.error
+        assert nowhere in result.error
+
+
+def test_no_quorum(safe, server):
+    server.node.raft.quorum = False
+    for args in (["put", "a/b"], ["delete", "a/b"], ["grant", "a/b", "a/x"], ["list"], ["get", "a/b"]):
+        result = safe(*args, "--timeout", "60", stdin=b"1")
+        assert result.code == 3 and "(no_quorum)" in result.error and "hint: " in result.error
+    assert "--local" in result.error
+    result = safe("list", "--local")
+    assert result.code == 0 and "out of date" in result.error
+    result = safe("status")
+    assert result.code == 0 and "no quorum" in result.error
+
+
+def test_no_data_key_yet_is_waited_for(make_server, make_safe):
+    server = make_server(with_key=False)
+    safe = make_safe(server.url)
+    assert safe("put", "a/b", "--timeout", "0.5", stdin=b"1").code == 3
+    timer = threading.Timer(0.7, server.node.add_key)
+    timer.start()
+    assert safe("put", "a/b", "--timeout", "60", stdin=b"1").code == 0
+    timer.join()
+
+
+def test_a_node_that_cannot_be_reached_is_skipped(make_safe, server, nowhere):
+    safe = make_safe(nowhere, server.url)
+    assert safe("put", "a/b", stdin=b"1").code == 0
+    assert safe("list").code == 0
+    result = safe("status")
+    assert result.code == 0 and nowhere in result.error and "safe-0" in result.text
+
+
+def test_a_node_that_accepts_and_hangs_is_passed_over(make_safe, server):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        safe = make_safe(f"https://localhost:{silent.getsockname()[1]}", server.url)
+        assert safe("put", "a/b", "--timeout", "30", stdin=b"1").code == 0
+    assert server.node.store.get("a/b").version == 1
+
+
+def test_a_certificate_of_somebody_else_ends_it_at_once(make_safe, server, tmp_path):
+    import trustme
+
+    safe = make_safe(server.url)
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    result = safe("put", "a/b", "--timeout", "60", stdin=b"1")
+    assert result.code == 3 and "certificate" in result.error and "SAFE_CA_FILE" in result.error
+    assert len(server.node.store) == 0
+
+
+class Cutter(threading.Thread):
+    """A TCP proxy that lets the request of the first `cut` connections through and cuts them before the answer."""
+
+    def __init__(self, port: int, cut: int, wait_for) -> None:
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://localhost:{self.listener.getsockname()[1]}"
+        self.cut, self.target, self.wait_for, self.seen = cut, port, wait_for, 0
+
+    def run(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            self.seen += 1
+            threading.Thread(target=self.serve, args=(client, self.seen <= self.cut), daemon=True).start()
+
+    def serve(self, client: socket.socket, cut: bool) -> None:
+        upstream = socket.create_connection(("127.0.0.1", self.target))
+        applied = self.wait_for()
+
+        def back() -> None:
+            while data := self.receive(upstream):
+                if cut and self.wait_for() > applied:
+                    break
+                client.sendall(data)
+            client.close()
+
+        threading.Thread(target=back, daemon=True).start()
+        while data := self.receive(client):
+            upstream.sendall(data)
+        upstream.close()
+
+    def receive(self, one: socket.socket) -> bytes:
+        try:
+            return one.recv(65536)
+        except OSError:
+            return b""
+
+
+def test_an_answer_that_is_lost_does_not_make_two_versions(make_safe, server):
+    port = int(server.url.rsplit(":", 1)[1])
+    cutter = Cutter(port, 2, lambda: server.node.store.index)
+    cutter.start()
+    result = make_safe(cutter.url)("put", "a/b", "--timeout", "60", stdin=b"once")
+    cutter.listener.close()
+    assert result.code == 0, result.error
+    assert cutter.seen >= 2, "the answer was never lost, so nothing was tried"
+    assert len(server.node.raft.proposed) >= 2
+    assert server.node.store.get("a/b").version == 1 and server.node.value("a/b") == {"value": b"once"}
+
+
+def test_a_failure_that_passes_is_waited_out(safe, server):
+    from node.errors import Retry
+
+    server.node.raft.broken = Retry("the leader is changing", code="unavailable", after=0.1)
+    timer = threading.Timer(0.7, lambda: setattr(server.node.raft, "broken", None))
+    timer.start()
+    assert safe("put", "a/b", "--timeout", "60", stdin=b"1").code == 0
+    timer.join()
+
+
+def test_something_that_is_not_the_store(make_safe, tls):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for _ in range(50):
+            try:
+                client = tls.server.wrap_socket(listener.accept()[0], server_side=True)
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>")
+                client.close()
+            except (OSError, ssl.SSLError):
+                return
+
+    threading.Thread(target=serve, daemon=True).start()
+    result = make_safe(f"https://localhost:{listener.getsockname()[1]}")("put", "a/b", "--timeout", "0.5", stdin=b"1")
+    listener.close()
+    assert result.code == 3 and "hint: " in result.error
+
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+
+def test_version_and_help(safe):
+    assert safe("--version").text == f"safe {version('raftsafe')}\n"
+    for args in (["--help"], ["put", "-h"], ["list", "--help"]):
+        result = safe(*args, SAFE_SERVER="")
+        assert result.code == 0 and result.text.startswith("Usage: safe")
+    assert "never its value" in safe("get", "--help").text.lower()
+
+
+def test_no_arguments_show_the_help_and_are_usage(safe):
+    result = safe()
+    assert result.code == 2 and "Usage: safe" in result.error + result.text
+
+
+def test_shell_completion(safe):
+    result = safe(_SAFE_COMPLETE="bash_source")
+    assert result.code == 0 and "complete" in result.text
+
+
+def test_a_reader_that_goes_away(safe, server):
+    safe("put", "a/b", stdin=b"1")
+    command = f"{sys.executable} -m statefulset.cli list | true"
+    done = subprocess.run(["bash", "-c", command], env=safe.env, capture_output=True, timeout=60, check=False)
+    assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+
+
+def test_interrupted_at_the_prompt_nothing_is_sent(safe, server):
+    code, shown = at_a_terminal(safe, ["put", "a/b"], [(b"Value", b"\x03")])
+    assert code == 1 and b"Traceback" not in shown
+    assert len(server.node.store) == 0
+
+
+def test_list_without_a_store_is_quick_compared_to_importing_everything(safe):
+    """`safe list` must not import the server side: a ratio to Python's own start, not a time."""
+
+    def best(*args: str) -> float:
+        times = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, *args], env=safe.env, capture_output=True, check=False)
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    everything = best("-c", "import statefulset.cli.client, aiohttp.web, cryptography.x509, rich.console")
+    assert best("-m", "statefulset.cli", "list", "--help") < everything
