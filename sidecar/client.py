@@ -358,6 +358,8 @@ class Client:
     def _release(self) -> None:
         self._releasing = None
         memory.release()
+        self._status = {}  # the status file shows the size of this process; that is what has changed
+        self._report()
 
     def _credential(self) -> Credential:
         held = credential.read(self._settings.token_file)

@@ -84,11 +84,16 @@ class Body:
 
 
 async def _read(request: web.Request, size: int) -> bytes:
-    out = bytearray()
-    while chunk := await request.content.read(CHUNK):
-        out += chunk
-        if len(out) > size:
-            raise _too_large()
+    out, gone = bytearray(), False
+    try:
+        while chunk := await request.content.read(CHUNK):
+            out += chunk
+            if len(out) > size:
+                raise _too_large()
+    except (ConnectionError, web.RequestPayloadError):
+        gone = True
+    if gone:  # raised out here: the parser's exception quotes what it choked on
+        raise Rejected("the body did not come whole", hint="send as many bytes as Content-Length says")
     return bytes(out)
 
 

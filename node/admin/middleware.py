@@ -67,8 +67,6 @@ async def _answer(
         error = problem.from_http(refused)
     except TimeoutError:
         error = deadline_passed()
-    except ConnectionError:
-        error = SafeError("the client went away")
     except Exception as unknown:
         error = SafeError(_where(unknown))
     if problem.status_of(error) == 500:

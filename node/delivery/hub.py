@@ -38,6 +38,7 @@ CACHE_LIMIT: Final = 16 << 20
 """Bytes of encoded secrets kept for sharing: the ones of one roll-out, not the store in plaintext."""
 MAX_PENDING: Final = 256
 """Names noted for one subscriber before "look at everything" is both smaller and about as fast."""
+PAGE: Final = 1000
 SEND_COST: Final = 8
 """In units of looking at a name: what a frame costs here and in the server (TLS record, system call)."""
 BYTES_PER_UNIT: Final = 16 << 10
@@ -78,7 +79,7 @@ class Hub:
         self._by_want: Many[int] = Many()  # the others, by what they want
         self._ready: deque[Subscriber] = deque()
         self._changed: dict[str, None] = {}  # noted, for the next round
-        self._round: dict[str, None] = {}  # being absorbed
+        self._round: deque[str] = deque()  # being absorbed
         self._rounds = 0
         self._turns = 0  # subscribers left to be served before the next round
         self._departed = Departed()
@@ -155,13 +156,14 @@ class Hub:
             index.remove(word, number)
         self._departed.put(subscriber.receipt(self._node), wall_ms)
 
-    def rebuild(self) -> None:
-        """Notes every secret of the store, and every one known, as changed. Once at the start is enough; harmless."""
-        self._changed.update(dict.fromkeys(self._grants))
-        after = ""
-        while page := self._source.list(after=after, limit=1000):
-            self._changed.update((record.name, None) for record in page)
-            after = page[-1].name
+    def rebuild(self, after: str = "") -> str:
+        """Notes a page of the store's secrets as changed; at the first one also every name known. Returns what to call
+        it with for the next page, "" after the last. Once at the start is enough, and at any time harmless."""
+        if not after:
+            self._changed.update(dict.fromkeys(self._grants))
+        page = self._source.list(after=after, limit=PAGE)
+        self._changed.update((record.name, None) for record in page)
+        return page[-1].name if page else ""
 
     def changed(self, changes: Iterable[Change]) -> None:
         """What the store reports as changed."""
@@ -235,11 +237,10 @@ class Hub:
     def _absorb_round(self, left: int, out: list[Action]) -> int:
         """Rounds and subscribers take turns: changes noted together become one SYNC, and neither starves the other."""
         if not self._round and self._changed:
-            self._round, self._changed = self._changed, {}
+            self._round, self._changed = deque(self._changed), {}
             self._rounds += 1
         while self._round and left > 0:
-            name = next(iter(self._round))
-            del self._round[name]
+            name = self._round.popleft()
             left -= 1 + self._absorb(name, self._source.get(name), out) // 4
         return left
 
@@ -335,7 +336,10 @@ class Hub:
         held = subscriber.held
         named = subscriber.want or self._grants.names(subscriber.namespace, subscriber.serviceaccount)
         subscriber.overflow = False
-        return sorted(named - held.keys(), reverse=True) + sorted(held, reverse=True)
+        new = named - held.keys()
+        # More than twice what it may hold is a mistake in the grants: which ones it gets is not worth a long sort.
+        ordered = sorted(new, reverse=True) if len(new) <= 2 * names.MAX_SECRETS else list(new)
+        return ordered + sorted(held, reverse=True)
 
     # -- what is said ----------------------------------------------------------------------------------------------
 

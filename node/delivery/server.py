@@ -103,7 +103,10 @@ class DeliveryServer:
         self._settle_until = self.now + self._limits.settling
         self._hub.set_stale(self._stale())
         self._hub.collect()
-        self._hub.rebuild()
+        after = self._hub.rebuild()
+        while after:
+            await asyncio.sleep(0)
+            after = self._hub.rebuild(after)
         self._acceptor.start(self._host, self._wanted_port)
         self._timer = asyncio.get_running_loop().create_task(self._keep_time())
         self._wake()
@@ -453,11 +456,10 @@ class DeliveryServer:
         elif connection.subscriber:
             waiting = connection.waiting
             patience = self._limits.stuck if waiting else self._limits.heartbeat * self._limits.silent
-            if self.now - connection.heard > patience:
-                if self.now >= self._patient_until:
-                    self.counters["silent"] += 1
-                    log.info("pod %s was silent for %.1f s", connection.pod, self.now - connection.heard)
-                    connection.abort()
+            if self.now - connection.heard > patience and self.now >= self._patient_until:
+                self.counters["silent"] += 1
+                log.info("pod %s was silent for %.1f s", connection.pod, self.now - connection.heard)
+                connection.abort()
             elif wall_ms >= (connection.expires + self._limits.leeway) * 1000:
                 hint = "the sidecar reads its token file again before it dials"
                 self._refuse(connection, codes.TOKEN_EXPIRED, "the token of this stream has expired", hint)

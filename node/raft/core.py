@@ -44,6 +44,7 @@ class Core(Reads):
         self.snapshot_bytes = 64 << 20
         self.snapshotting = False
         self.hint_at = 0.0
+        self.ticked_at: float | None = None
         self._handlers = {
             name[3:]: getattr(self, name) for name in dir(type(self)) if name.startswith("on_") and name != "on_"
         }
@@ -90,6 +91,7 @@ class Core(Reads):
     # -- the step ------------------------------------------------------------------------------------------------
     def tick(self) -> None:
         """Everything that is due now: elections, proposals, commit, apply, messages."""
+        self._forgive_stall()
         self.tick_election()
         if self.leading:
             self._tick_leader()
@@ -99,6 +101,19 @@ class Core(Reads):
             self.replicate()
             self.confirm_reads()
         self._request_snapshot()
+
+    def _forgive_stall(self) -> None:
+        """After this process was held up (CPU limit, collector, suspended), what others sent meanwhile lies unread:
+        read that before judging who is alive."""
+        now, timing = self.clock.now(), self.timing
+        since = now - self.ticked_at if self.ticked_at is not None else 0.0
+        self.ticked_at = now
+        if since <= timing.heartbeat * 2:
+            return
+        grace = timing.heartbeat * 2
+        self.election_deadline = max(self.election_deadline, now + grace)
+        for progress in self.progress.values():
+            progress.heard_at = max(progress.heard_at, now - timing.election_max + grace)
 
     def _tick_leader(self) -> None:
         if not self.disk_ok and self.handover is None and not self.transfer_leadership():

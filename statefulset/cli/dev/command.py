@@ -7,6 +7,7 @@ harness.py.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -108,7 +109,7 @@ def _run(options: Options) -> int:
     cluster = DevCluster(options, teller)
     try:
         cluster.start()
-        output.say(how_to(cluster, f"raftsafe-dev-{_uid()}"))
+        output.say(how_to(cluster, connection.SHM / f"raftsafe-dev-{os.getuid()}"))
         sys.stdout.flush()
         _show(cluster, teller)
     except signals.Stopped as stopped:
@@ -128,12 +129,6 @@ def _note(text: str) -> None:
         output.note(text)
 
 
-def _uid() -> int:
-    import os
-
-    return os.getuid()
-
-
 class _Teller:
     """Where lines about events go: standard error, or above the live picture while there is one."""
 
@@ -144,10 +139,10 @@ class _Teller:
         self.sink(f"{time.strftime('%H:%M:%S')}  {line}")
 
 
-def how_to(cluster: DevCluster, expected: str) -> str:
-    """What to type in another terminal. `expected`: the folder that `safe` finds by itself, below connection.SHM."""
+def how_to(cluster: DevCluster, expected: Path) -> str:
+    """What to type in another terminal. `expected`: the folder that `safe` finds by itself."""
     lines = [f"{len(cluster.names)} nodes are ready; admin API: {', '.join(cluster.servers())}"]
-    if cluster.home.path != connection.SHM / expected:
+    if cluster.home.path != expected:
         lines.append("In another terminal, first:")
         lines += [f"  export {key}={text}" for key, text in cluster.client_env().items()]
     lines.append("In another terminal:" if len(lines) == 1 else "then:")

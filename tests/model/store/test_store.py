@@ -15,10 +15,14 @@ from node.store.fsm import Store
 from node.store.records import OVERHEAD, Limits
 
 LIMITS = Limits(secrets=3, stored_bytes=900, history=2, grants=2, tombstones=2, keys=2, sessions=12)
-NAMES = st.sampled_from(["a/b", "a/c", "b/a", "b/b", "c/x"])
+ALL = ["a/b", "a/c", "b/a", "b/b", "c/x"]
+NAMES = st.sampled_from(ALL)
+# Picks a name, see StoreMachine.name: most often one that has a record.
+PICKS = st.integers(0, 40)
 GRANTS = st.lists(st.sampled_from(["a/x", "a/*", "*/*", "b/y"]), min_size=1, max_size=3)
-VERSIONS = st.integers(1, 6)
-GUARDS = st.none() | VERSIONS
+# How far below the current version, see StoreMachine.below; None for no guard.
+STEPS = st.sampled_from([0, 1, 2, 3])
+GUARDS = st.sampled_from([None, None, 0, 1])
 TIMES = st.integers(0, 50)
 ACTOR = "model"
 
@@ -229,16 +233,27 @@ class StoreMachine(RuleBasedStateMachine):
         got = ("ok", answer["name"], answer["version"], answer["index"]) if answer["ok"] else answer["code"]
         assert got == expected, answer
 
+    def name(self, pick: int) -> str:
+        names = [*sorted(self.model.secrets) * 6, *ALL]
+        return names[pick % len(names)]
+
+    def below(self, name: str, step: int | None) -> int | None:
+        """The current version less `step`, at least 1."""
+        version = self.model.secrets.get(name, {"version": 3})["version"]
+        return None if step is None else max(1, version - step)
+
     @rule(
-        name=NAMES,
+        pick=PICKS,
         t=TIMES,
         size=st.integers(1, 120),
         fields=st.sampled_from([(("value", 1),), (("k", 1), ("l", 2))]),
         grants=st.none() | GRANTS,
-        if_version=st.none() | st.integers(0, 6),
+        guard=st.sampled_from([None, None, None, 0, 1, "new"]),
         window=st.sampled_from([(None, None), (5, None), (None, 9), (5, 9)]),
     )
-    def put(self, name: str, t: int, size: int, fields: Any, grants: Any, if_version: int | None, window: Any) -> None:
+    def put(self, pick: int, t: int, size: int, fields: Any, grants: Any, guard: Any, window: Any) -> None:
+        name = self.name(pick)
+        if_version = 0 if guard == "new" else self.below(name, guard)
         number = len(self.sent)
         content = {"generation": number % 3, "write_id": b"id%d" % number, "sealed": bytes([number % 251]) * size}
         begin, end = window
@@ -255,30 +270,33 @@ class StoreMachine(RuleBasedStateMachine):
             )
         )
 
-    @rule(name=NAMES, t=TIMES, begin=st.sampled_from([None, 3, 9]), end=st.sampled_from([None, c.KEEP, 9, 20]))
-    def patch_meta(self, name: str, t: int, begin: int | None, end: Any) -> None:
+    @rule(pick=PICKS, t=TIMES, begin=st.sampled_from([None, 3, 9]), end=st.sampled_from([None, c.KEEP, 9, 20]))
+    def patch_meta(self, pick: int, t: int, begin: int | None, end: Any) -> None:
         if not (begin == 9 and end == 9):
-            self.run(c.PatchMeta(name=name, not_before_ms=begin, expires_ms=end, **self.common(t)))
+            self.run(c.PatchMeta(name=self.name(pick), not_before_ms=begin, expires_ms=end, **self.common(t)))
 
-    @rule(name=NAMES, t=TIMES, end=st.sampled_from([None, 2, 7]))
-    def patch_end(self, name: str, t: int, end: int | None) -> None:
-        self.run(c.PatchMeta(name=name, expires_ms=end, **self.common(t)))
+    @rule(pick=PICKS, t=TIMES, end=st.sampled_from([None, 2, 7]))
+    def patch_end(self, pick: int, t: int, end: int | None) -> None:
+        self.run(c.PatchMeta(name=self.name(pick), expires_ms=end, **self.common(t)))
 
-    @rule(name=NAMES, t=TIMES, if_version=GUARDS, kind=st.sampled_from([c.Delete, c.Purge]))
-    def remove(self, name: str, t: int, if_version: int | None, kind: Any) -> None:
-        self.run(kind(name=name, if_version=if_version, **self.common(t)))
+    @rule(pick=PICKS, t=TIMES, guard=GUARDS, kind=st.sampled_from([c.Delete, c.Purge]))
+    def remove(self, pick: int, t: int, guard: int | None, kind: Any) -> None:
+        name = self.name(pick)
+        self.run(kind(name=name, if_version=self.below(name, guard), **self.common(t)))
 
-    @rule(name=NAMES, t=TIMES)
-    def undelete(self, name: str, t: int) -> None:
-        self.run(c.Undelete(name=name, **self.common(t)))
+    @rule(pick=PICKS, t=TIMES)
+    def undelete(self, pick: int, t: int) -> None:
+        self.run(c.Undelete(name=self.name(pick), **self.common(t)))
 
-    @rule(name=NAMES, t=TIMES, grants=GRANTS, kind=st.sampled_from([c.Grant, c.Revoke]))
-    def regrant(self, name: str, t: int, grants: list[str], kind: Any) -> None:
-        self.run(kind(name=name, grants=grants, **self.common(t)))
+    @rule(pick=PICKS, t=TIMES, grants=GRANTS, kind=st.sampled_from([c.Grant, c.Revoke]))
+    def regrant(self, pick: int, t: int, grants: list[str], kind: Any) -> None:
+        self.run(kind(name=self.name(pick), grants=grants, **self.common(t)))
 
-    @rule(name=NAMES, t=TIMES, to=VERSIONS, if_version=GUARDS)
-    def rollback(self, name: str, t: int, to: int, if_version: int | None) -> None:
-        self.run(c.Rollback(name=name, to=to, if_version=if_version, **self.common(t)))
+    @rule(pick=PICKS, t=TIMES, step=STEPS, guard=GUARDS)
+    def rollback(self, pick: int, t: int, step: int, guard: int | None) -> None:
+        name = self.name(pick)
+        to, if_version = self.below(name, step), self.below(name, guard)
+        self.run(c.Rollback(name=name, to=to or 1, if_version=if_version, **self.common(t)))
 
     @rule(t=TIMES, generation=st.integers(0, 4))
     def add_key(self, t: int, generation: int) -> None:

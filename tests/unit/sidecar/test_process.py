@@ -206,6 +206,18 @@ async def test_a_silent_node_is_left(rig, wait_until):
     assert any(isinstance(got, m.Ping) for got in first.peers[0].received), "it asked before it left"
 
 
+async def test_files_that_somebody_removed_are_fetched_again(rig, wait_until):
+    node = await rig.node("safe-0")
+    node.put("shop/db", 1, {"value": b"v1"})
+    node.put("shop/api", 1, {"value": b"a1"})
+    await rig.start("run")
+    await wait_until(lambda: value(rig, "api") == b"a1" and value(rig, "db") == b"v1")
+    (rig.mount / "..data" / "db").unlink()
+    node.put("shop/api", 2, {"value": b"a2"})
+    await wait_until(lambda: value(rig, "api") == b"a2" and value(rig, "db") == b"v1")
+    assert node.live()[-1].wire.hello.have == {"shop/api": 1}
+
+
 async def test_memory_stays_within_its_budget(rig, wait_until):
     node = await rig.node("safe-0")
     for number in range(40):

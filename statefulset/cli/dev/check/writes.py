@@ -61,15 +61,18 @@ def fast(context: Context) -> Passed:
             gaps.append(max(0.0, at - done.at))
             writes.append(done.at - done.sent_at)
         method = watcher.method
+    node = context.sidecar_status(context.web).get("node", "")
+    role = "the leader" if node == context.cluster.leader() else "a follower"
     gaps, writes = gaps[1:], writes[1:]  # the first opens the connection
     figures = {
         "rounds": ROUNDS,
         "file_after_ack_ms": {"median": ms(statistics.median(gaps)), "worst": ms(max(gaps))},
         "put_ms": {"median": ms(statistics.median(writes)), "worst": ms(max(writes))},
         "noticed_by": method,
+        "sidecar_attached_to": role,
     }
     line = (
         f"{ROUNDS} new values; from acknowledgement to file: median {ms(statistics.median(gaps)):g} ms, worst "
-        f"{ms(max(gaps)):g} ms ({method}); the put itself: median {ms(statistics.median(writes)):g} ms"
+        f"{ms(max(gaps)):g} ms ({method}; sidecar attached to {role}); the put itself: median {ms(statistics.median(writes)):g} ms"
     )
     return Passed(line, figures)

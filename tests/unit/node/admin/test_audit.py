@@ -48,8 +48,18 @@ def test_the_line(stream):
     clock = Hands()
     audit.Audit("safe-0", clock).write(context(clock, "me"), 3, 200, "ok")
     assert json.loads(stream.getvalue()) == {
-        "event": "admin.secret.put", "at_ms": 1_700_000_000_000, "node": "safe-0", "peer": "10.0.0.1", "subject": "me",
-        "secret": "a/b", "version": 2, "index": 7, "status": 200, "result": "ok", "took_ms": 3, "request_id": "r1",
+        "event": "admin.secret.put",
+        "at_ms": 1_700_000_000_000,
+        "node": "safe-0",
+        "peer": "10.0.0.1",
+        "subject": "me",
+        "secret": "a/b",
+        "version": 2,
+        "index": 7,
+        "status": 200,
+        "result": "ok",
+        "took_ms": 3,
+        "request_id": "r1",
     }
 
 

@@ -26,8 +26,16 @@ async def test_sidecars(api):
     api.node.sidecars.add("p1", {"a/b": 1}, error="no_space", stale=True)
     assert (await api.call("GET", "/v1/sidecars")).json == [
         {
-            "pod": "p1", "namespace": "payments", "serviceaccount": "api", "node": "safe-0", "since_ms": 1_700_000_000_000,
-            "index": 1, "placed": {"a/b": 1}, "error": "no_space", "connected": True, "stale": True,
+            "pod": "p1",
+            "namespace": "payments",
+            "serviceaccount": "api",
+            "node": "safe-0",
+            "since_ms": 1_700_000_000_000,
+            "index": 1,
+            "placed": {"a/b": 1},
+            "error": "no_space",
+            "connected": True,
+            "stale": True,
         }
     ]
 
@@ -46,7 +54,12 @@ async def test_not_ready_says_why_in_one_line(api):
     raft = api.node.raft
     raft.ready = False
     lines = set()
-    for disk_ok, state, quorum in ((False, "leader", True), (True, "blank", True), (True, "follower", False), (True, "follower", True)):
+    for disk_ok, state, quorum in (
+        (False, "leader", True),
+        (True, "blank", True),
+        (True, "follower", False),
+        (True, "follower", True),
+    ):
         raft.disk_ok, raft.state, raft.quorum = disk_ok, state, quorum
         answer = await api.call("GET", "/readyz", token=None)
         assert answer.status == 503

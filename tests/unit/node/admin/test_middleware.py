@@ -77,7 +77,12 @@ async def test_an_audit_line_per_request(api, audited):
     assert put["event"] == "admin.secret.put" and put["secret"] == "a/b" and put["version"] == 1
     assert put["subject"] == "system:serviceaccount:ops:admin" and put["result"] == "ok" and put["status"] == 200
     assert put["index"] == api.node.raft.index and put["node"] == "safe-0"
-    assert (get["event"], get["secret"], get["result"], get["version"]) == ("admin.secret.get", "a/c", "not_found", None)
+    assert (get["event"], get["secret"], get["result"], get["version"]) == (
+        "admin.secret.get",
+        "a/c",
+        "not_found",
+        None,
+    )
     assert (unknown["subject"], unknown["result"]) == (None, "unauthenticated")
 
 

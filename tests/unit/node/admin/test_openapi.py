@@ -63,8 +63,15 @@ async def test_answers_have_the_keys_that_are_described(api):
 
 async def test_queries_that_are_described_are_taken(api):
     await api.put("a/b")
-    samples = {"namespace": "a", "prefix": "b", "after": "a/a", "limit": "5", "consistency": "local", "delivered": "true"}
-    for path, item, method, operation in operations():
+    samples = {
+        "namespace": "a",
+        "prefix": "b",
+        "after": "a/a",
+        "limit": "5",
+        "consistency": "local",
+        "delivered": "true",
+    }
+    for path, _item, method, operation in operations():
         for one in operation.get("parameters", []):
             if one["in"] == "query" and method == "get":
                 real = path.replace("{namespace}", "a").replace("{name}", "b")

@@ -121,6 +121,11 @@ class World:
         self._do(actions)
         return number
 
+    def rebuild(self) -> None:
+        after = self.hub.rebuild()
+        while after:
+            after = self.hub.rebuild(after)
+
     def run(self, budget: int = 512) -> int:
         """Everything the hub has to do, readers taking all of it at once unless `slow`. Returns the slices it took."""
         self.hub.collect()
@@ -302,7 +307,7 @@ class Site:
         hub_limits = {key: limits.pop(key) for key in ("queue_limit", "cache_limit") if key in limits}
         self.world = World(**hub_limits)
         self.source = self.world.source
-        self.source.index = 1
+        self.source.index = limits.pop("index", 1)
         self.clock = SetClock()
         self.client_context = client_context
         self.is_stale = False

@@ -27,7 +27,8 @@ def test_replacing_and_forgetting():
 
 def test_equal_grants_become_the_newest_tuple():
     index = GrantIndex()
-    first, second = tuple("n/s n/t".split()), tuple("n/s n/t".split())
+    first, second = (tuple(f"n/{account}" for account in "st") for _ in range(2))
+    assert first is not second
     index.put("a/b", first)
     index.put("a/b", second)
     assert index.grants("a/b") is second

@@ -46,7 +46,7 @@ def test_before_any_change_was_reported_it_is_found_after_a_rebuild(world):
     world.source.changes.clear()
     number = world.join()
     assert said(world.take(number)) == ["FULL"]
-    world.hub.rebuild()
+    world.rebuild()
     assert said(world.take(number)) == [("shop/db", 1), "SYNC"]
 
 
@@ -54,14 +54,14 @@ def test_rebuild_pages_through_everything_and_drops_what_is_gone(world):
     for i in range(1500):
         world.source.put(f"shop/s{i:05}", b"", grants=("shop/web",))
     world.source.changes.clear()
-    world.hub.rebuild()
+    world.rebuild()
     number = world.join(want=["shop/s00000", "shop/s01499"])
     other = world.join(have={"shop/s00007": 1})
     assert said(world.take(number)) == [("shop/s00000", 1), ("shop/s01499", 1), "FULL"]
     assert said(world.take(other))[-2:] == [("shop/s01499", 1), "FULL"]
     world.source.purge("shop/s00007")
     world.source.changes.clear()
-    world.hub.rebuild()
+    world.rebuild()
     assert said(world.take(other)) == [("Gone", "shop/s00007", "not_found"), "FULL"]
 
 

@@ -76,7 +76,8 @@ async def test_validity_takes_effect_on_an_open_stream(site):
     await client.until(lambda: client.values() == {})
 
 
-async def test_two_hundred_sidecars_and_one_encoding(site):
+async def test_two_hundred_sidecars_and_one_encoding(start_site):
+    site = await start_site(heartbeat=10.0)
     site.put("shop/db", b"1", grants=("*/*",))
     clients = await asyncio.gather(*(site.join(f"ns{i % 20}/web", pod=f"pod-{i}") for i in range(200)))
     for client in clients:
@@ -223,8 +224,8 @@ async def test_a_sidecar_too_far_ahead_is_sent_elsewhere(site):
     assert "behind" in client.refused.message
 
 
-async def test_a_node_that_knows_nothing_answers_nobody(site):
-    site.source.index = 0
+async def test_a_node_that_knows_nothing_answers_nobody(start_site):
+    site = await start_site(index=0)
     client = await site.join()
     await client.until(lambda: client.ended)
     assert client.refused.code == "unavailable" and client.welcome is None
@@ -437,8 +438,8 @@ async def test_drain_does_not_wait_for_ever(start_site):
     client = await site.join()
     await client.until(lambda: client.full)
     client.deaf = True
-    site.put("shop/a", b"x" * (1 << 20), grants=("shop/web",))
-    site.put("shop/b", b"x" * (1 << 20), grants=("shop/web",))
+    for i in range(24):
+        site.put(f"shop/s{i}", b"x" * (1 << 20), grants=("shop/web",))
     await eventually(lambda: any(c.waiting for c in site.server._subscribed.values()))
     assert await site.server.drain("stop", timeout=0.3) == 1
     await eventually(lambda: site.server.stats()["connections"] == 0)

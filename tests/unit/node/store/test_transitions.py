@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from node.store import commands as c
+from node.store.fsm import Store
 
 
 def test_put_makes_version_after_version(log: Any) -> None:
@@ -200,6 +201,29 @@ def test_limit_of_bytes_refuses_growth_only(make_log: Any) -> None:
     assert log.store.stored_bytes == used
     assert log.version(log.put(sealed=bytes(400))) == 3, "the oldest version makes room"
     assert log.do(log.make(c.Delete))["ok"]
+
+
+def test_limit_of_bytes_to_the_byte(make_log: Any, log: Any) -> None:
+    log.do(log.put())
+    assert make_log(stored_bytes=log.store.stored_bytes).version(log.put()) == 1
+    assert make_log(stored_bytes=log.store.stored_bytes - 1).code(log.put()) == "too_large"
+
+
+def test_what_makes_it_smaller_is_taken_above_the_limit(make_log: Any, log: Any) -> None:
+    for name in ("a/b", "a/c", "a/d"):
+        log.do(log.put(name, grants=("x/y",)))
+    full = make_log(stored_bytes=10, history=0)
+    full.store.adopt(Store.load(log.store.capture()))
+    full.store.drain_changes()
+    assert full.code(log.put("a/b", sealed=bytes(100))) == "too_large"
+    for command in (
+        log.make(c.Revoke, "a/b", grants=("x/y",)),
+        log.put("a/b", sealed=b"x"),
+        log.make(c.Delete, "a/b"),
+        log.make(c.Undelete, "a/b"),
+        log.make(c.Purge, "a/c"),
+    ):
+        assert full.do(command)["ok"]
 
 
 def test_limit_of_grants(make_log: Any) -> None:

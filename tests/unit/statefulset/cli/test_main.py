@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -55,14 +56,13 @@ def at_a_terminal(safe, args: list[str], typed: list[tuple[bytes, bytes]]) -> tu
     child, descriptor = pty.fork()
     if child == 0:
         os.execve(sys.executable, [sys.executable, "-m", "statefulset.cli", *args], safe.env)
-    shown = b""
+    everything = b""
     for expected, text in typed:
+        shown = b""
         while expected not in shown:
             shown += os.read(descriptor, 4096)
-        shown = b""
-        everything = shown
+        everything += shown
         os.write(descriptor, text)
-    everything = b""
     try:
         while data := os.read(descriptor, 4096):
             everything += data
@@ -128,7 +128,8 @@ def test_refusals_are_exit_code_1(safe, args, code):
 
 
 @pytest.mark.parametrize(
-    ("token", "code"), [("workload-token", "forbidden"), ("expired-token", "token_expired"), ("junk", "token_malformed")]
+    ("token", "code"),
+    [("workload-token", "forbidden"), ("expired-token", "token_expired"), ("junk", "token_malformed")],
 )
 def test_tokens_that_are_refused(make_safe, server, token, code):
     result = make_safe(server.url, token=token)("list")
@@ -185,8 +186,14 @@ def test_list_walks_through_all_pages_and_filters(safe, server):
 
     for number in range(1201):
         command = commands.Put(
-            rid=(number + 1).to_bytes(16, "big"), t=1, actor="x", name=f"{'ab'[number % 2]}/n{number:05}",
-            fields=(("value", 1),), generation=1, write_id=b"w", sealed=b"s",
+            rid=(number + 1).to_bytes(16, "big"),
+            t=1,
+            actor="x",
+            name=f"{'ab'[number % 2]}/n{number:05}",
+            fields=(("value", 1),),
+            generation=1,
+            write_id=b"w",
+            sealed=b"s",
         )
         server.node.raft.index += 1
         server.node.store.apply(server.node.raft.index, commands.encode(command))
@@ -294,6 +301,8 @@ class Cutter(threading.Thread):
                 if cut and self.wait_for() > applied:
                     break
                 client.sendall(data)
+            with contextlib.suppress(OSError):  # it may be gone already
+                client.shutdown(socket.SHUT_RDWR)  # a close alone would wait for the thread that reads
             client.close()
 
         threading.Thread(target=back, daemon=True).start()

@@ -111,7 +111,7 @@ def test_it_always_ends_and_never_waits_past_the_deadline(kinds, timeout, patien
         if isinstance(step, Stop):
             break
         if isinstance(step, Wait):
-            assert 0 < step.seconds and now + step.seconds <= timeout + 1e-6
+            assert step.seconds > 0 and now + step.seconds <= timeout + 1e-6
             now += step.seconds
         else:
             assert step.read <= READ and step.connect <= CONNECT

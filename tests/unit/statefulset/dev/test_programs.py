@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from sidecar import settings as sidecar_settings
+from statefulset.cli.dev import ports, programs
+
+
+def test_the_installed_command_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert programs.command("safe-node") == (str(tmp_path / "python"), "-m", "node")
+    beside = tmp_path / "safe-node"
+    beside.write_text("#!/bin/sh\n")
+    assert programs.command("safe-node") == (str(tmp_path / "python"), "-m", "node")
+    beside.chmod(0o755)
+    assert programs.command("safe-node") == (str(beside),)
+
+
+def test_settings_of_the_persons_own_shell_are_not_passed_on() -> None:
+    assert programs.clean({"SAFE_SERVER": "https://production", "PATH": "/bin"}) == {"PATH": "/bin"}
+
+
+def test_a_node_is_told_of_itself_and_all_peers(tmp_path: Path) -> None:
+    found = programs.node_env(
+        "safe-1", ports.plan(17400, 3), tmp_path / "d", tmp_path / "i", "https://x", tmp_path / "c"
+    )
+    assert found["SAFE_NAME"] == "safe-1"
+    assert found["SAFE_PEERS"] == "safe-0=127.0.0.1:17400,safe-1=127.0.0.1:17410,safe-2=127.0.0.1:17420"
+    assert found["SAFE_PEER_LISTEN"] == "127.0.0.1:17410"
+    assert found["SAFE_DELIVERY_LISTEN"] == "127.0.0.1:17411"
+    assert found["SAFE_ADMIN_LISTEN"] == "127.0.0.1:17412"
+    assert found["SAFE_ADMINS"] == "system:serviceaccount:raftsafe:admin"
+    assert all(text for text in found.values())
+
+
+def test_a_sidecar_understands_its_settings(tmp_path: Path) -> None:
+    env = programs.sidecar_env(
+        ports.plan(17400, 3), tmp_path / "ca", tmp_path / "t", tmp_path / "m", "web", ("demo/db",)
+    )
+    found = sidecar_settings.load(env, "run")
+    assert [str(node) for node in found.nodes] == ["127.0.0.1:17401", "127.0.0.1:17411", "127.0.0.1:17421"]
+    assert found.pod == "web"
+    assert found.secrets == ("demo/db",)
+    assert not found.allow_disk
