@@ -20,6 +20,7 @@ from pathlib import Path
 import uvloop
 
 from node import settings
+from node.admin import audit
 from node.clock import SystemClock
 from node.errors import Fatal, SafeError
 
@@ -44,12 +45,7 @@ def harden() -> list[str]:
 def set_up_logging(level: str) -> None:
     """Log lines to stderr; audit lines, JSON already, to stdout."""
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    audit = logging.getLogger("audit")
-    audit.propagate = False
-    audit.setLevel(logging.INFO)
-    out = logging.StreamHandler(sys.stdout)
-    out.setFormatter(logging.Formatter("%(message)s"))
-    audit.addHandler(out)
+    audit.install(sys.stdout)
 
 
 async def serve() -> None:

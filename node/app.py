@@ -79,7 +79,7 @@ class App:
             clock,
             self._applied,
         )
-        self.issuer = KeySet(settings.issuer, settings.issuer_ca, clock)
+        self.issuer = KeySet(settings.issuer, settings.issuer_ca, clock, settings.issuer_token)
         self.hub = Hub(self.store, self.keyring, settings.name)
         self.delivery = DeliveryServer(
             context=self.doors.server,

@@ -53,6 +53,7 @@ class Settings:
     server_names: tuple[str, ...] = ("localhost", "127.0.0.1")
     issuer: str = "https://kubernetes.default.svc"
     issuer_ca: Path | None = None
+    issuer_token: Path | None = None
     audience: str = "raftsafe"
     admin_audience: str = "raftsafe-admin"
     admins: tuple[str, ...] = ()
@@ -125,6 +126,7 @@ def load(env: Mapping[str, str]) -> Settings:
         server_names=_words(env.get("SAFE_SERVER_NAMES", "")) or defaults.server_names,
         issuer=env.get("SAFE_ISSUER", defaults.issuer),
         issuer_ca=Path(env["SAFE_ISSUER_CA"]) if env.get("SAFE_ISSUER_CA") else None,
+        issuer_token=Path(env["SAFE_ISSUER_TOKEN_FILE"]) if env.get("SAFE_ISSUER_TOKEN_FILE") else None,
         admins=_words(env.get("SAFE_ADMINS", "")),
         heartbeat=_seconds(env, "SAFE_HEARTBEAT", defaults.heartbeat),
         election_min=election[0],

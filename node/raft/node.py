@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from node.raft.requests import Outcome, Requests
 from node.raft.snapshot import BrokenSnapshot, SnapshotFolder
 from node.raft.transport import PeerTransport, encode
 from node.raft.wal import Wal
-from node.settings import Settings
+from node.settings import Address, Settings
 
 log = logging.getLogger("raft")
 # Without a leader for this long, a write is refused as "no quorum" rather than left to its deadline: an election
@@ -76,6 +76,7 @@ class RaftNode:
     ) -> None:
         self.settings, self.machine, self.clock = settings, machine, clock
         self.on_applied = on_applied
+        self._peers: Mapping[str, Address] = settings.peers
         self._keys, self._contexts = keys, contexts
         self._loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[None] = self._loop.create_future()
@@ -100,9 +101,7 @@ class RaftNode:
         timing = Timing(settings.heartbeat, settings.election_min, settings.election_max, settings.disk_stall)
         self.core = Core(self._wal.member, self._log, self.machine, self._snapshots, self.clock, timing)
         self.core.snapshot_bytes = settings.snapshot_bytes
-        self._transport = PeerTransport(
-            settings.name, settings.cluster, settings.peers, self._contexts, self, self.clock
-        )
+        self._transport = PeerTransport(settings.name, settings.cluster, self._peers, self._contexts, self, self.clock)
         await self._transport.start(settings.peer_listen)
         log.info("%s starts: term %d, log to %d", self.core.member, self.core.term, self.core.log.last_index)
         self._bootstrap()
@@ -303,7 +302,7 @@ class RaftNode:
         elif kind == "outcome":
             self._requests.answered(member, message["id"], message["outcome"], message["value"])
         elif kind == "bootstrap":
-            if self.core.blank and name_of(member) == min(self.settings.peers):
+            if self.core.blank and name_of(member) == min(self._peers):
                 self.core.bootstrap(tuple(message["voters"]))
                 log.info("first start: voters %s", ", ".join(message["voters"]))
         else:
@@ -314,7 +313,7 @@ class RaftNode:
 
         One decider and the full list make it race-free; a disk that is wiped later meets members that are not blank.
         """
-        names = self.settings.peers
+        names = self._peers
         blank = {name_of(m): m for m, greeting in self._greetings.items() if greeting.get("blank") is True}
         if not self.core.blank or self.settings.name != min(names):
             return
@@ -335,9 +334,16 @@ class RaftNode:
         if core.config_index > core.commit_index:
             return
         level = {m for m, p in core.progress.items() if p.match >= core.commit_index and p.transfer is None}
-        change = steward.next_step(core.config, core.connected | {core.member}, level, self.settings.peers.keys())
+        change = steward.next_step(core.config, core.connected | {core.member}, level, self._peers.keys())
         if change is not None and not core.propose_config(change):
             log.info("membership: voters %s learners %s", change.voters, change.learners)
+
+    def set_peers(self, peers: Mapping[str, Address]) -> None:
+        """The cluster is to have these pods (scale up or down, this node's own name included or not). The leader
+        brings the membership there by single committed steps; every node learns where to dial."""
+        self._peers = dict(peers)
+        self._transport.set_peers(self._peers)
+        self.kick()
 
     # -- requests ------------------------------------------------------------------------------------------------
     def _answer(self, token: Any, outcome: str, value: Any) -> None:

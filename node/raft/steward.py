@@ -17,7 +17,8 @@ def next_step(config: Config, connected: Set[str], caught_up: Set[str], names: S
     """The configuration to propose now.
 
     config: in force and committed. connected: member ids with a live connection, and this leader's own. caught_up:
-    learners whose log is level with the leader's. names: pod names that belong to the cluster.
+    learners whose log is level with the leader's. names: pod names that belong to the cluster; voters under other
+    names are retired.
     """
     strangers = sorted(m for m in connected - config.members if name_of(m) in names)
     if strangers:
@@ -29,6 +30,20 @@ def next_step(config: Config, connected: Set[str], caught_up: Set[str], names: S
         if not replaced:
             return config.with_(voters=set(config.voters) | {learner}, learners=set(config.learners) - {learner})
         remaining = set(config.voters) - {min(replaced)}
+        if remaining and len(remaining & connected) >= len(remaining) // 2 + 1:
+            return config.with_(voters=remaining)
+    gone = [m for m in config.learners if name_of(m) not in names and m not in connected]
+    if gone:
+        return config.with_(learners=set(config.learners) - {gone[0]})
+    return _retire(config, connected, names)
+
+
+def _retire(config: Config, connected: Set[str], names: Set[str]) -> Config | None:
+    """Scale-down: voters whose name no longer belongs leave, those that are gone already first, one at a time."""
+    leaving = [m for m in config.voters if name_of(m) not in names]
+    leaving.sort(key=lambda member: (member in connected, member), reverse=False)
+    for member in leaving:
+        remaining = set(config.voters) - {member}
         if remaining and len(remaining & connected) >= len(remaining) // 2 + 1:
             return config.with_(voters=remaining)
     return None

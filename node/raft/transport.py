@@ -167,6 +167,7 @@ class PeerTransport:
         self.loop = asyncio.get_running_loop()
         self._connections: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._dialing: set[str] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, listen: Address) -> None:
@@ -174,10 +175,19 @@ class PeerTransport:
         self._server = await self.loop.create_server(
             lambda: Connection(self, None), listen.host, listen.port, ssl=server_context, ssl_handshake_timeout=5
         )
-        for name in self.peers:
-            if name < self.name:
-                self._spawn(self._dial(name))
+        self._dial_all()
         self._spawn(self._keep_alive())
+
+    def set_peers(self, peers: Mapping[str, Address]) -> None:
+        """Dial these from now on; connections to names that left are closed by those who left, or by silence."""
+        self.peers = peers
+        self._dial_all()
+
+    def _dial_all(self) -> None:
+        for name in self.peers:
+            if name < self.name and name not in self._dialing:
+                self._dialing.add(name)
+                self._spawn(self._dial(name))
 
     def _spawn(self, work: Any) -> None:
         task = self.loop.create_task(work)
@@ -186,7 +196,7 @@ class PeerTransport:
 
     async def _dial(self, name: str) -> None:
         pause = BACKOFF_MIN
-        while True:
+        while name in self.peers:
             if name not in self._connections:
                 try:
                     await self._connect(name)
@@ -195,6 +205,7 @@ class PeerTransport:
                     log.debug("cannot reach %s: %s", name, error)
                     pause = min(pause * 1.5, BACKOFF_MAX)
             await asyncio.sleep(self.clock.uniform(pause / 2, pause))
+        self._dialing.discard(name)
 
     async def _connect(self, name: str) -> None:
         # Resolved at every attempt: a replaced pod has a new address.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -95,16 +96,38 @@ class Dev:
         return Path((self.home / "data-folder").read_text("utf-8").strip())
 
     def children(self) -> dict[int, str]:
-        """Process id -> command line, of whatever carries the mark of this one."""
-        mark, out = os.fsencode(f"{programs.MARK}={self.home}"), {}
+        """Process id -> command line, of the processes it has started and not ended."""
+        out = {}
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    if mark in (entry / "environ").read_bytes().split(b"\0"):
-                        out[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                except OSError:
-                    continue
+            if entry.name.isdigit() and parent_of(int(entry.name)) == self.process.pid:
+                with contextlib.suppress(OSError):
+                    out[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         return out
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc(5) stat from the third on; empty for a process that is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+    return [] if fields[0] in "ZX" else fields
+
+
+def parent_of(pid: int) -> int:
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+@pytest.fixture(scope="session")
+def born() -> Callable[[int], str]:
+    """The start time of a process, "" if there is none: with the id it names one process and no other."""
+
+    def look(pid: int) -> str:
+        fields = _stat(pid)
+        return fields[19] if fields else ""
+
+    return look
 
 
 @pytest.fixture

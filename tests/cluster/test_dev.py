@@ -17,6 +17,7 @@ from statefulset.cli.dev import folders, programs
 
 Start = Callable[..., Any]
 Until = Callable[..., bool]
+Born = Callable[[int], str]
 
 
 def run(memory: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -37,7 +38,7 @@ def holds(file: Path, value: bytes) -> bool:
     return file.exists() and file.read_bytes() == value
 
 
-def test_ctrl_c_leaves_nothing_behind_also_when_a_child_died_before(dev: Start, until: Until) -> None:
+def test_ctrl_c_leaves_nothing_behind_also_when_a_child_died_before(dev: Start, until: Until, born: Born) -> None:
     running = dev("--port", "0").ready()
     put = running.safe("put", "demo/db", "--for", "demo/web", stdin=b"\x00value\n")
     assert put.returncode == 0, put.stderr
@@ -45,10 +46,11 @@ def test_ctrl_c_leaves_nothing_behind_also_when_a_child_died_before(dev: Start, 
     assert until(lambda: holds(file, b"\x00value\n"))
     data, children = running.data_folder(), running.children()
     assert len(children) == 4
+    starts = {pid: born(pid) for pid in children}
     os.kill(next(pid for pid, line in children.items() if "safe-node" in line), signal.SIGKILL)
     assert running.signal(signal.SIGINT) == 0, running.text
     assert running.lines[-1] == "safe dev: stopped, nothing is left"
-    assert not running.children()
+    assert not [pid for pid, start in starts.items() if born(pid) == start]
     assert not data.exists()
     assert list(running.memory.iterdir()) == []
 
@@ -82,12 +84,13 @@ def test_a_second_one_is_refused_and_what_dies_is_started_again(dev: Start, unti
     assert list(memory.iterdir()) == []
 
 
-def test_kill_9_leaves_no_process_and_the_next_one_removes_the_files(dev: Start, until: Until) -> None:
+def test_kill_9_leaves_no_process_and_the_next_one_removes_the_files(dev: Start, until: Until, born: Born) -> None:
     running = dev("--port", "0").ready()
-    assert running.children()
+    starts = {pid: born(pid) for pid in running.children()}
+    assert len(starts) == 4
     data = running.data_folder()
     running.signal(signal.SIGKILL)
-    assert until(lambda: not running.children()), running.children()
+    assert until(lambda: not [pid for pid, start in starts.items() if born(pid) == start])
     assert data.exists()
     following = dev("--port", "0").ready()
     assert not data.exists()

@@ -10,6 +10,7 @@ from history import Operation, check
 from machine import get, put, version_of
 from world import APPLIED, READ, World
 
+from node.raft import install, replication
 from node.store.fsm import Store
 
 KEYS = 4
@@ -119,6 +120,10 @@ class Campaign:
         self.names = names
         self.history: list[Operation] = []
         self.clients = [Client(self, number) for number in range(CLIENTS)]
+        # Small pieces make many messages, and with them the moments between two of them.
+        replication.BATCH_ENTRIES = self.world.rng.choice((2048, 5, 1))
+        install.CHUNK = self.world.rng.choice((256 << 10, 700))
+        install.WINDOW = 4 * install.CHUNK
 
     def run(self) -> Report:
         world = self.world

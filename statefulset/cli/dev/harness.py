@@ -8,6 +8,7 @@ behind: use it as a context manager.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import random
@@ -74,6 +75,18 @@ class Done:
 
 def silent(_: str) -> None:
     """For those who do not want to be told."""
+
+
+def end_marked(pid: int, word: bytes) -> bool:
+    """Send SIGKILL to the process if `word` stands in its environment; whether it did. The descriptor is taken before
+    the look, so that the signal cannot reach another process that got the number meanwhile."""
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:  # gone, or another user's
+        descriptor = os.pidfd_open(pid)
+        stack.callback(os.close, descriptor)
+        if word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            return True
+    return False
 
 
 class DevCluster:
@@ -164,15 +177,11 @@ class DevCluster:
         return [*self.home.left(), *(f"process {pid}" for pid in self._left_running())]
 
     def _left_running(self) -> list[int]:
-        """Processes that carry our mark: children, and what they may have started."""
+        """Processes that carry our mark: what a child has started and not ended. They are ended here."""
         word, out = os.fsencode(f"{programs.MARK}={self.home.path}"), []
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                try:
-                    if word in (entry / "environ").read_bytes().split(b"\0"):
-                        out.append(int(entry.name))
-                except OSError:
-                    continue  # gone, or another user's
+            if entry.name.isdigit() and int(entry.name) != os.getpid() and end_marked(int(entry.name), word):
+                out.append(int(entry.name))
         return out
 
     # -- nodes -------------------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 
 import msgpack
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -117,7 +119,14 @@ class Sidecar:
         self.subscriber = 0
         self.slow = False
 
-    def connect(self, hub: Hub, now: int) -> list:
+    def connect(self, hub: Hub, store: Store, now: int) -> list:
+        self.store = store
+        self.due = {
+            name: record
+            for name, record in store.records.items()
+            if record.not_before_ms is None and record.expires_ms is None
+            if not naive_code(record, self.identity, now) and (not self.want or name in self.want)
+        }
         self.protocol = ClientProtocol()
         self.protocol.send_hello(m.Hello((1,), "t", self.pod, "i", ""))
         self.protocol.receive_data(m.pack(m.Welcome(1, "n", hub.index, 2000, hub.stale)))
@@ -147,6 +156,7 @@ class Sidecar:
                 self.denied.pop(message.name, None)
             case m.Gone():
                 self.batch[message.name] = None
+                self.denied[message.name] = message.code
                 self.named.discard(message.name)
             case m.Denied():
                 self.denied[message.name] = message.code
@@ -166,6 +176,15 @@ class Sidecar:
                         assert version >= self.held.get(name, 0)
                         self.held[name] = self.floors[name] = version
                 self.batch.clear()
+                if message.full:
+                    self.check_promise()
+
+    def check_promise(self) -> None:
+        """A full set holds all that was granted when it was asked for, as far as that has not changed since."""
+        for name, record in self.due.items():
+            if self.store.get(name) is record and name not in self.denied:
+                assert self.held.get(name) == record.version, "called full, and was not"
+        self.due.clear()
 
 
 class Delivery(RuleBasedStateMachine):
@@ -293,7 +312,7 @@ class Delivery(RuleBasedStateMachine):
 
     def connect(self, sidecar: Sidecar) -> None:
         former = sidecar.subscriber
-        actions = sidecar.connect(self.hub, self.now)
+        actions = sidecar.connect(self.hub, self.store, self.now)
         self.by_number[sidecar.subscriber] = sidecar
         if former:
             assert actions == [Close(former, actions[0].reason)]
@@ -336,7 +355,7 @@ class Delivery(RuleBasedStateMachine):
     def quiet(self) -> None:
         self.hub.collect()
         self.hub.tick(self.now)
-        self.hub.tick(self.now + 5000)  # values that could not be opened are tried again
+        self.now += 5001  # values that could not be opened are tried again
         self.hub.tick(self.now)
         for _ in range(2000):
             if not self.hub.busy and not any(s.network for s in self.all if s.subscriber):
@@ -386,3 +405,64 @@ Delivery.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestHub = Delivery.TestCase
+
+
+def drive(machine: Delivery, chance: random.Random, steps: int) -> None:
+    """A long history with the proportions of a busy day, which hypothesis, looking for the shortest, rarely makes."""
+
+    def some_grants() -> set[str]:
+        return set(chance.sample(GRANTS, chance.randint(0, 2)))
+
+    def put() -> None:
+        name = chance.choice(NAMES)
+        machine.put(name, chance.choice((0, 100, 550, 2000)), chance.choice((None, some_grants())))
+        machine.key_trouble(name, chance.random() < 0.2)
+
+    def window() -> None:
+        opens, closes = (chance.choice((None, chance.randint(-2000, 3000))) for _ in range(2))
+        machine.window(chance.choice(NAMES), opens, closes)
+
+    def start() -> None:
+        if len(machine.all) < 6:
+            want = frozenset(chance.sample(NAMES, chance.randint(0, 3)))
+            machine.start(chance.choice(IDENTITIES), want, chance.random() < 0.3)
+
+    def work() -> None:
+        machine.work(chance.choice((1, 5, 40, 512)), chance.random() < 0.8)
+
+    def for_one(act):
+        def step() -> None:
+            if machine.all:
+                act(chance.choice(machine.all))
+
+        return step
+
+    steps_by_weight = {
+        put: 20,
+        lambda: machine.grant(chance.choice(NAMES), some_grants()): 10,
+        lambda: machine.delete(chance.choice(NAMES), chance.random() < 0.5): 5,
+        lambda: machine.purge(chance.choice(NAMES)): 1,
+        window: 8,
+        lambda: machine.key_trouble(chance.choice(NAMES), chance.random() < 0.4): 4,
+        lambda: machine.time_passes(chance.choice((1, 400, 1000, 6000, -400, -20_000))): 10,
+        lambda: machine.quorum(chance.random() < 0.5): 3,
+        machine.rebuild: 1,
+        start: 6,
+        for_one(machine.dial): 3,
+        for_one(machine.cut): 2,
+        for_one(machine.end): 1,
+        for_one(lambda sidecar: machine.pace(sidecar, chance.random() < 0.4)): 3,
+        for_one(machine.drain): 15,
+        for_one(machine.restart): 1,
+        work: 40,
+        machine.all_is_as_it_should_be: 8,
+    }
+    for step in chance.choices(list(steps_by_weight), list(steps_by_weight.values()), k=steps):
+        step()
+        machine.slow_readers_cost_a_bounded_queue()
+    machine.teardown()
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("SAFE_MODEL_SEEDS", "40"))))
+def test_long_histories(seed: int) -> None:
+    drive(Delivery(), random.Random(seed), 400)

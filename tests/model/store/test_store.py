@@ -8,13 +8,13 @@ from typing import Any
 import msgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from node.store import commands as c
 from node.store.fsm import Store
 from node.store.records import OVERHEAD, Limits
 
-LIMITS = Limits(secrets=3, stored_bytes=900, history=2, grants=2, tombstones=2, keys=2, sessions=12)
+LIMITS = Limits(secrets=3, stored_bytes=1200, history=2, grants=2, tombstones=2, keys=2, sessions=12)
 ALL = ["a/b", "a/c", "b/a", "b/b", "c/x"]
 NAMES = st.sampled_from(ALL)
 # Picks a name, see StoreMachine.name: most often one that has a record.
@@ -208,6 +208,11 @@ def shown(store: Store) -> dict[str, dict[str, Any]]:
     return out
 
 
+def filled(machine: StoreMachine) -> bool:
+    """On an empty store all but put have one boring answer."""
+    return bool(machine.model.secrets)
+
+
 class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -270,33 +275,56 @@ class StoreMachine(RuleBasedStateMachine):
             )
         )
 
+    @precondition(filled)
     @rule(pick=PICKS, t=TIMES, begin=st.sampled_from([None, 3, 9]), end=st.sampled_from([None, c.KEEP, 9, 20]))
     def patch_meta(self, pick: int, t: int, begin: int | None, end: Any) -> None:
         if not (begin == 9 and end == 9):
             self.run(c.PatchMeta(name=self.name(pick), not_before_ms=begin, expires_ms=end, **self.common(t)))
 
+    @precondition(filled)
     @rule(pick=PICKS, t=TIMES, end=st.sampled_from([None, 2, 7]))
     def patch_end(self, pick: int, t: int, end: int | None) -> None:
         self.run(c.PatchMeta(name=self.name(pick), expires_ms=end, **self.common(t)))
 
-    @rule(pick=PICKS, t=TIMES, guard=GUARDS, kind=st.sampled_from([c.Delete, c.Purge]))
-    def remove(self, pick: int, t: int, guard: int | None, kind: Any) -> None:
+    @precondition(filled)
+    @rule(pick=PICKS, t=TIMES, guard=GUARDS)
+    def delete(self, pick: int, t: int, guard: int | None) -> None:
         name = self.name(pick)
-        self.run(kind(name=name, if_version=self.below(name, guard), **self.common(t)))
+        self.run(c.Delete(name=name, if_version=self.below(name, guard), **self.common(t)))
 
+    @precondition(filled)
+    @rule(pick=PICKS, t=TIMES, guard=GUARDS)
+    def purge(self, pick: int, t: int, guard: int | None) -> None:
+        name = self.name(pick)
+        self.run(c.Purge(name=name, if_version=self.below(name, guard), **self.common(t)))
+
+    @precondition(filled)
     @rule(pick=PICKS, t=TIMES)
     def undelete(self, pick: int, t: int) -> None:
         self.run(c.Undelete(name=self.name(pick), **self.common(t)))
 
+    @precondition(filled)
     @rule(pick=PICKS, t=TIMES, grants=GRANTS, kind=st.sampled_from([c.Grant, c.Revoke]))
     def regrant(self, pick: int, t: int, grants: list[str], kind: Any) -> None:
         self.run(kind(name=self.name(pick), grants=grants, **self.common(t)))
 
+    @precondition(filled)
     @rule(pick=PICKS, t=TIMES, step=STEPS, guard=GUARDS)
     def rollback(self, pick: int, t: int, step: int, guard: int | None) -> None:
         name = self.name(pick)
         to, if_version = self.below(name, step), self.below(name, guard)
         self.run(c.Rollback(name=name, to=to or 1, if_version=if_version, **self.common(t)))
+
+    @rule(pick=PICKS, sizes=st.lists(st.integers(1, 60), min_size=1, max_size=3))
+    def write(self, pick: int, sizes: list[int]) -> None:
+        """Plain writes, several in a row: what the others work on."""
+        for size in sizes:
+            self.put_plain(self.name(pick), size)
+
+    def put_plain(self, name: str, size: int) -> None:
+        number = len(self.sent)
+        content = {"generation": 1, "write_id": b"id%d" % number, "sealed": bytes([number % 251]) * size}
+        self.run(c.Put(name=name, fields=(("value", 1),), **content, **self.common(number)))
 
     @rule(t=TIMES, generation=st.integers(0, 4))
     def add_key(self, t: int, generation: int) -> None:

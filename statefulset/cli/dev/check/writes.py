@@ -64,15 +64,17 @@ def fast(context: Context) -> Passed:
     node = context.sidecar_status(context.web).get("node", "")
     role = "the leader" if node == context.cluster.leader() else "a follower"
     gaps, writes = gaps[1:], writes[1:]  # the first opens the connection
+    gap = {"median": ms(statistics.median(gaps)), "worst": ms(max(gaps))}
+    write = {"median": ms(statistics.median(writes)), "worst": ms(max(writes))}
+    line = (
+        f"{ROUNDS} new values; from acknowledgement to file: median {gap['median']:g} ms, worst {gap['worst']:g} ms "
+        f"({method}; sidecar attached to {role}); the put itself: median {write['median']:g} ms"
+    )
     figures = {
         "rounds": ROUNDS,
-        "file_after_ack_ms": {"median": ms(statistics.median(gaps)), "worst": ms(max(gaps))},
-        "put_ms": {"median": ms(statistics.median(writes)), "worst": ms(max(writes))},
+        "file_after_ack_ms": gap,
+        "put_ms": write,
         "noticed_by": method,
         "sidecar_attached_to": role,
     }
-    line = (
-        f"{ROUNDS} new values; from acknowledgement to file: median {ms(statistics.median(gaps)):g} ms, worst "
-        f"{ms(max(gaps)):g} ms ({method}; sidecar attached to {role}); the put itself: median {ms(statistics.median(writes)):g} ms"
-    )
     return Passed(line, figures)

@@ -315,7 +315,7 @@ class Site:
         self.expires_in = 3600.0
         self.verifying: Callable[[str], Awaitable[Identity]] = self.verify
         self.clients: list[Client] = []
-        times: dict[str, Any] = {"heartbeat": 0.4, "greeting": 1.0, "behind": 0.5, "leeway": 0.0, "retry_ms": 100}
+        times: dict[str, Any] = {"silent": 20, "greeting": 20.0, "behind": 0.5, "leeway": 0.0, "retry_ms": 100}
         self.server = DeliveryServer(
             context=server_context,
             host="127.0.0.1",

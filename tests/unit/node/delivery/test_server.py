@@ -77,7 +77,7 @@ async def test_validity_takes_effect_on_an_open_stream(site):
 
 
 async def test_two_hundred_sidecars_and_one_encoding(start_site):
-    site = await start_site(heartbeat=10.0)
+    site = await start_site(silent=100)
     site.put("shop/db", b"1", grants=("*/*",))
     clients = await asyncio.gather(*(site.join(f"ns{i % 20}/web", pod=f"pod-{i}") for i in range(200)))
     for client in clients:
@@ -268,7 +268,8 @@ async def test_one_pod_cannot_take_every_place(start_site):
     await other.until(lambda: other.full)
 
 
-async def test_silence_before_hello_has_a_deadline(site):
+async def test_silence_before_hello_has_a_deadline(start_site):
+    site = await start_site(greeting=0.3)
     client = await site.client().dial()
     await client.until(lambda: client.ended)
     assert client.refused.code == "unauthenticated"
@@ -327,7 +328,8 @@ async def test_tls_before_1_3_is_refused(site, contexts):
 # -- staying -----------------------------------------------------------------------------------------------------------
 
 
-async def test_heartbeats_keep_an_idle_stream(site):
+async def test_heartbeats_keep_an_idle_stream(start_site):
+    site = await start_site(heartbeat=0.2, silent=100)
     client = await site.join()
     await client.until(lambda: sum(isinstance(message, m.Ping) for message in client.messages) >= 5)
     assert not client.ended
@@ -335,7 +337,8 @@ async def test_heartbeats_keep_an_idle_stream(site):
     await client.until(lambda: m.Pong(42) in client.messages)
 
 
-async def test_a_silent_sidecar_is_dropped(site):
+async def test_a_silent_sidecar_is_dropped(start_site):
+    site = await start_site(heartbeat=0.2, silent=3)
     client = await site.join()
     await client.until(lambda: client.full)
     client.deaf = True
@@ -344,7 +347,7 @@ async def test_a_silent_sidecar_is_dropped(site):
 
 
 async def test_a_node_that_was_suspended_does_not_blame_its_sidecars(start_site):
-    site = await start_site(silent=3)
+    site = await start_site(heartbeat=0.4, silent=10)
     client = await site.join()
     await client.until(lambda: client.full)
     real = site.clock.now
@@ -354,7 +357,8 @@ async def test_a_node_that_was_suspended_does_not_blame_its_sidecars(start_site)
     assert site.server.stats()["silent"] == 0 and not client.ended
 
 
-async def test_token_expiry_ends_the_stream_unless_renewed(site, audit_lines):
+async def test_token_expiry_ends_the_stream_unless_renewed(start_site, audit_lines):
+    site = await start_site(heartbeat=0.4, silent=100)
     site.expires_in = 60.0
     renewing, lazy = await site.join("shop/web/a"), await site.join("shop/web/b")
     await renewing.until(lambda: renewing.full)

@@ -61,6 +61,12 @@ class Trio:
         self.peers = {n: Address("127.0.0.1", p) for n, p in zip(names, free_ports(count), strict=True)}
         self.nodes: dict[str, RaftNode] = {}
 
+    def add_names(self, count: int) -> dict[str, Address]:
+        """Addresses for `count` nodes in all; `peers` says which of them a node is told of."""
+        names = [f"safe-{i}" for i in range(len(self.peers), count)]
+        more = {n: Address("127.0.0.1", p) for n, p in zip(names, free_ports(len(names)), strict=True)}
+        return {**self.peers, **more}
+
     async def start(self, name: str) -> RaftNode:
         authority = certs.Authority.load(self.folder / "identity", "peer")
         leaf = authority.issue([name])

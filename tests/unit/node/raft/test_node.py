@@ -160,3 +160,37 @@ async def test_nothing_written_holds_a_command_in_the_clear(trio: Trio) -> None:
     files = [path for name in trio.peers for path in (trio.folder / name).iterdir()]
     assert any(path.suffix == ".rss" for path in files)
     assert all(b"planted-canary" not in path.read_bytes() for path in files)
+
+
+async def test_scale_1_to_3_to_5_to_3_while_writes_flow(trio: Trio) -> None:
+    everyone = trio.add_names(5)
+    trio.peers = {"safe-0": everyone["safe-0"]}
+    first = await trio.start("safe-0")
+    done: list[bytes] = []
+    stop = asyncio.Event()
+
+    async def write() -> None:
+        while not stop.is_set():
+            command = b"w%d" % len(done)
+            await first.propose(command, 10.0)
+            done.append(command)
+
+    writer = asyncio.create_task(write())
+    for count in (3, 5, 3):
+        trio.peers = {name: everyone[name] for name in sorted(everyone)[:count]}
+        for node in trio.nodes.values():
+            node.set_peers(trio.peers)
+        for name in trio.peers.keys() - trio.nodes.keys():
+            await trio.start(name)
+        written = len(done)
+        members = {node.core.member for name, node in trio.nodes.items() if name in trio.peers}
+        await trio.eventually(lambda members=members: set(first.core.config.voters) == members)
+        await trio.eventually(lambda written=written: len(done) > written)
+        for name in trio.nodes.keys() - trio.peers.keys():
+            await trio.stop(name)
+    stop.set()
+    await writer
+    for node in trio.nodes.values():
+        await node.read_barrier(10.0)
+        assert set(done) <= node.machine.seen.keys()
+        assert len(node.core.config.voters) == 3

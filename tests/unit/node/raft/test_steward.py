@@ -51,3 +51,14 @@ def test_changes_that_are_refused() -> None:
     assert "at least one" in check_change(FULL, Config())
     assert "learner before" in check_change(FULL, Config(("a.1", "b.1", "c.1", "d.1")))
     assert "not both" in check_change(FULL, Config(FULL.voters, ("a.1",)))
+
+
+def test_scale_down_goes_one_by_one_and_the_dead_leave_first() -> None:
+    five = Config(("a.1", "b.1", "c.1", "d.1", "e.1"))
+    steps = run(five, {"a.1", "b.1", "c.1", "d.1"})
+    assert steps == [Config(("a.1", "b.1", "c.1", "d.1")), Config(("a.1", "b.1", "c.1"))]
+
+
+def test_scale_down_waits_while_the_rest_could_not_commit_it() -> None:
+    five = Config(("a.1", "b.1", "c.1", "d.1", "e.1"))
+    assert run(five, {"a.1", "d.1"}) == []
