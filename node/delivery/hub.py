@@ -379,17 +379,18 @@ class Hub:
 
     def _withhold(self, subscriber: Subscriber, name: str, code: str, out: list[Action]) -> int:
         """It may not have this now: GONE if it has it, DENIED if it asked for it by name, silence otherwise."""
-        if subscriber.held.pop(name, None) is None:
-            if name in subscriber.want:
-                return self._deny(subscriber, name, code, out)
-            if subscriber.denied:
-                subscriber.denied.pop(name, None)
+        had = subscriber.held.pop(name, None) is not None
+        wanted = name in subscriber.want
+        if not had and wanted:
+            return self._deny(subscriber, name, code, out)
+        if subscriber.denied:
+            subscriber.denied.pop(name, None)
+        if not had:
             return 1
+        if wanted:
+            subscriber.denied = {**(subscriber.denied or {}), name: code}
         if subscriber.overflow:
             subscriber.pending_full = True  # there is room for one that had to stay out
-        if name in subscriber.want:
-            subscriber.denied = subscriber.denied or {}
-            subscriber.denied[name] = code
         self.counters["gone_sent"] += 1
         self._send(subscriber, m.pack(m.Gone(name, code)), out)
         if code == codes.NOT_GRANTED:

@@ -19,27 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from node.clock import Clock
-from node.errors import Fatal, Retry
+from node.errors import Fatal
 from node.raft import steward
+from node.raft.clients import Clients
 from node.raft.core import Core
 from node.raft.files import Folder
-from node.raft.frame import APPLIED, READ, Ready
+from node.raft.frame import Ready
 from node.raft.log import Log
 from node.raft.membership import name_of
 from node.raft.ports import FileKeys, Message, SnapshotMeta, StateMachine, Timing
 from node.raft.recover import align
-from node.raft.requests import Outcome, Requests
 from node.raft.snapshot import BrokenSnapshot, SnapshotFolder
 from node.raft.transport import PeerTransport, encode
 from node.raft.wal import Wal
 from node.settings import Address, Settings
 
 log = logging.getLogger("raft")
-# Without a leader for this long, a write is refused as "no quorum" rather than left to its deadline: an election
-# takes one to two timeouts, four mean that there is no majority.
-NO_LEADER_TIMEOUTS = 4
-# Pause before asking again after a refusal or an unknown outcome, seconds.
-RETRY_LOW, RETRY_HIGH = 0.005, 0.03
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,11 +81,8 @@ class RaftNode:
         self._step_due = False
         self._stopping = False
         self._closed = False
-        self._requests = Requests()
         self._greetings: dict[str, Message] = {}
-        self._applied_waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._leader_seen = clock.now()
         self._stewarded = 0.0
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -102,6 +94,7 @@ class RaftNode:
         self.core = Core(self._wal.member, self._log, self.machine, self._snapshots, self.clock, timing)
         self.core.snapshot_bytes = settings.snapshot_bytes
         self._transport = PeerTransport(settings.name, settings.cluster, self._peers, self._contexts, self, self.clock)
+        self.clients = Clients(self.core, self._transport, self.clock, settings, self.kick)
         await self._transport.start(settings.peer_listen)
         log.info("%s starts: term %d, log to %d", self.core.member, self.core.term, self.core.log.last_index)
         self._bootstrap()
@@ -164,8 +157,7 @@ class RaftNode:
             self._carry_out(self.core.take_ready(disk_free=self._disk_free))
             if self.core.last_applied != before:
                 self._applied()
-            if self.core.leader is not None:
-                self._leader_seen = self.clock.now()
+            self.clients.stepped()
             if self.core.more_to_do:
                 self.kick()
         except Exception as error:
@@ -187,7 +179,7 @@ class RaftNode:
                 frame = frames[id(message)] = encode(message)
             self._transport.send(member, frame)
         for token, outcome, value in ready.completions:
-            self._answer(token, outcome, value)
+            self.clients.answer(token, outcome, value)
         if ready.capture is not None:
             self._capture(ready.capture)
         if ready.install is not None:
@@ -222,16 +214,8 @@ class RaftNode:
         self.core.durable(lsn)
 
     def _applied(self) -> None:
-        applied = self.core.last_applied
-        if self._applied_waiters:
-            still: list[tuple[int, asyncio.Future[None]]] = []
-            for index, future in self._applied_waiters:
-                if index > applied:
-                    still.append((index, future))
-                elif not future.done():
-                    future.set_result(None)
-            self._applied_waiters = still
-        self.on_applied(applied)
+        self.clients.applied(self.core.last_applied)
+        self.on_applied(self.core.last_applied)
 
     # -- snapshots -----------------------------------------------------------------------------------------------
     def _capture(self, meta: SnapshotMeta) -> None:
@@ -279,7 +263,7 @@ class RaftNode:
 
     def peer_down(self, member: str) -> None:
         self._greetings.pop(member, None)
-        self._requests.lost(member)
+        self.clients.disconnected(member)
         self.core.peer_disconnected(member)
         self.kick()
 
@@ -300,7 +284,7 @@ class RaftNode:
         elif kind == "read_index":
             self.core.read((member, message["id"]))
         elif kind == "outcome":
-            self._requests.answered(member, message["id"], message["outcome"], message["value"])
+            self.clients.answered(member, message["id"], message["outcome"], message["value"])
         elif kind == "bootstrap":
             if self.core.blank and name_of(member) == min(self._peers):
                 self.core.bootstrap(tuple(message["voters"]))
@@ -346,98 +330,18 @@ class RaftNode:
         self.kick()
 
     # -- requests ------------------------------------------------------------------------------------------------
-    def _answer(self, token: Any, outcome: str, value: Any) -> None:
-        if isinstance(token, tuple):
-            member, number = token
-            frame = encode({"type": "outcome", "id": number, "outcome": outcome, "value": value})
-            self._transport.send(member, frame)
-        elif not token.done():
-            token.set_result((outcome, value))
-
-    async def _ask(self, kind: str, command: bytes, deadline: float) -> Outcome:
-        """Hand one request to the leader, wherever it is, and wait for its outcome."""
-        core, number = self.core, 0
-        if core.leading:
-            future: asyncio.Future[Outcome] = self._loop.create_future()
-            if kind == "propose":
-                core.propose(command, future)
-            else:
-                core.read(future)
-            self.kick()
-        else:
-            assert core.leader is not None
-            number, future = self._requests.open(core.leader)
-            if not self._transport.send(core.leader, encode({"type": kind, "id": number, "command": command})):
-                self._requests.forget(number)
-                return ("unreachable", None)
-        try:
-            async with asyncio.timeout(max(0.0, deadline - self.clock.now())):
-                return await future
-        finally:
-            self._requests.forget(number)
-
-    async def _until_leader(self, kind: str, command: bytes, want: str, timeout: float) -> Any:
-        """Ask until the outcome is the wanted one; leader changes are tried again within the deadline."""
-        deadline = self.clock.now() + timeout
-        patience = self.settings.election_max * NO_LEADER_TIMEOUTS
-        while self.clock.now() < deadline:
-            if self.core.leader is None:
-                if self.clock.now() - self._leader_seen > patience and not self._majority_in_reach():
-                    raise self._no_quorum()
-            else:
-                try:
-                    outcome, value = await self._ask(kind, command, deadline)
-                except TimeoutError:
-                    break
-                if outcome == want:
-                    return value
-            await asyncio.sleep(self.clock.uniform(RETRY_LOW, RETRY_HIGH))
-        if not self.core.has_quorum:
-            raise self._no_quorum()
-        raise Retry("the cluster did not answer in time", code="unavailable", hint="try again", after=0.5)
-
-    def _voters_in_reach(self) -> int:
-        return len(set(self.core.config.voters) & (self.core.connected | {self.core.member}))
-
-    def _majority_in_reach(self) -> bool:
-        """An election can succeed: worth waiting for."""
-        return self._voters_in_reach() >= self.core.config.quorum
-
-    def _no_quorum(self) -> Retry:
-        voters, here = self.core.config.voters, self._voters_in_reach()
-        return Retry(
-            f"no quorum: {here} of {len(voters)} voters are in reach of {self.settings.name}",
-            code="no_quorum",
-            hint="nothing was changed by this refusal; writes work again when a majority of nodes is back",
-            after=1.0,
-        )
-
     async def propose(self, command: bytes, timeout: float) -> bytes:
         """Replicate a command and return the state machine's result. The command must carry a request id: it may be
         handed over more than once. Raises Retry (no_quorum, unavailable)."""
-        result: bytes = await self._until_leader("propose", command, APPLIED, timeout)
-        return result
+        return await self.clients.propose(command, timeout)
 
     async def read_barrier(self, timeout: float) -> int:
         """Linearizable read: returns once everything acknowledged before the call is applied here. Raises Retry."""
-        deadline = self.clock.now() + timeout
-        index: int = await self._until_leader("read_index", b"", READ, timeout)
-        if not await self.wait_applied(index, deadline - self.clock.now()):
-            raise Retry("this node is behind", code="unavailable", hint="try again or ask another node", after=0.2)
-        return index
+        return await self.clients.read_barrier(timeout)
 
     async def wait_applied(self, index: int, timeout: float) -> bool:
         """True once this node has applied index, False if it has not by then."""
-        if self.core.last_applied >= index:
-            return True
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._applied_waiters.append((index, future))
-        try:
-            async with asyncio.timeout(max(0.0, timeout)):
-                await future
-        except TimeoutError:
-            return False
-        return True
+        return await self.clients.wait_applied(index, timeout)
 
     # -- status --------------------------------------------------------------------------------------------------
     def status(self) -> RaftStatus:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -113,6 +114,7 @@ def _run(options: Options) -> int:
         sys.stdout.flush()
         _show(cluster, teller)
     except signals.Stopped as stopped:
+        signals.leave()
         _note(f"safe dev: {stopped}, stopping ...")
     finally:
         left = cluster.stop()
@@ -173,14 +175,17 @@ def _show(cluster: DevCluster, teller: _Teller) -> None:
     from rich.text import Text
 
     console = Console()
-    with Live(view.picture(view.observe(cluster)), console=console, auto_refresh=False) as live:
-        teller.sink = lambda line: console.print(Text(output.printable(line)))
-        try:
+    live = Live(view.picture(view.observe(cluster)), console=console, auto_refresh=False)
+    teller.sink = lambda line: console.print(Text(output.printable(line)))
+    try:
+        with live:
             while True:
                 live.update(view.picture(view.observe(cluster)), refresh=True)
                 time.sleep(INTERVAL)
-        finally:
-            teller.sink = _note
+    except OSError:
+        raise signals.Stopped(signal.SIGHUP) from None  # the terminal is gone
+    finally:
+        teller.sink = _note
 
 
 def _line(text: str) -> None:

@@ -248,10 +248,15 @@ class DevCluster:
         return client
 
     def ask(self, path: str, client: Client | None = None) -> dict[str, Any]:
-        """Node -> what it answers, of those that answer."""
+        """Node -> what it answers, of those that answer; none while our token is refused (a laptop that has just woken
+        up renews it within a second)."""
         using = client or self._asking()
         by_server = dict(zip(self.servers(), self.names, strict=True))
-        return {by_server[found.server]: found.data for found in using.ask_each(path) if isinstance(found, Answer)}
+        try:
+            answers = [found for found in using.ask_each(path) if isinstance(found, Answer)]
+        except CliError:
+            return {}
+        return {by_server[found.server]: found.data for found in answers}
 
     def _asking(self) -> Client:
         if not hasattr(self, "_asker"):

@@ -30,6 +30,7 @@ class _State:
     depth = 0
     pending = 0
     raised = False
+    leaving = False
 
 
 def _deliver() -> None:
@@ -46,13 +47,18 @@ def _handle(number: int, _: FrameType | None) -> None:
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
     """For the time of the block the three signals raise Stopped. Main thread only, not nested."""
-    _State.depth, _State.pending, _State.raised = 0, 0, False
+    _State.depth, _State.pending, _State.raised, _State.leaving = 0, 0, False, False
     before = {number: signal.signal(number, _handle) for number in STOPPING}
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if _State.leaving else handler)
+
+
+def leave() -> None:
+    """Everything is cleaned up and the process is about to exit: one more Ctrl-C shall not change its exit code."""
+    _State.leaving = True
 
 
 @contextlib.contextmanager

@@ -70,6 +70,7 @@ def run(options: Options, as_json: bool) -> int:
     try:
         ok = _start(cluster, log) and _steps(Context(cluster, os.urandom), log)
     except signals.Stopped as signal:
+        signals.leave()
         stopped = signal.number
         log.failed("stop", "the check was ended", "no signal", str(signal))
     finally:

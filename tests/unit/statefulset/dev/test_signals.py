@@ -85,3 +85,17 @@ def test_a_sleep_is_interrupted() -> None:
         time.sleep(0.1)
         process.send_signal(signal.SIGHUP)
         assert process.stdout.readline() == "SIGHUP\n"
+
+
+def test_whoever_leaves_is_not_killed_by_one_more() -> None:
+    source = (
+        "import os, signal\n"
+        "from statefulset.cli.dev import signals\n"
+        "with signals.installed():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except signals.Stopped:\n"
+        "        signals.leave()\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0
