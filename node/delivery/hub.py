@@ -383,12 +383,13 @@ class Hub:
         wanted = name in subscriber.want
         if not had and wanted:
             return self._deny(subscriber, name, code, out)
-        if subscriber.denied:
+        if wanted:
+            subscriber.denied = {} if subscriber.denied is None else subscriber.denied
+            subscriber.denied[name] = code
+        elif subscriber.denied:
             subscriber.denied.pop(name, None)
         if not had:
             return 1
-        if wanted:
-            subscriber.denied = {**(subscriber.denied or {}), name: code}
         if subscriber.overflow:
             subscriber.pending_full = True  # there is room for one that had to stay out
         self.counters["gone_sent"] += 1

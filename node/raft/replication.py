@@ -31,13 +31,14 @@ WINDOW_ENTRIES = 8192
 class Progress:
     """What the leader knows of one member. `match` is durable there; `next` is what to send; `seq` values are the
     leader's message numbers: `echoed` the highest answered, `appended` the last that carried entries, `rewound` the
-    one before which refusals are old news."""
+    one before which refusals are old news; `told` is the commit index it has been told."""
 
     next: int
     match: int = 0
     echoed: int = 0
     appended: int = 0
     rewound: int = 0
+    told: int = 0
     heard_at: float = 0.0
     sent_at: float = 0.0
     in_flight: collections.deque[tuple[int, int]] = dataclasses.field(default_factory=collections.deque)
@@ -56,6 +57,7 @@ class Progress:
         """Send again from `to` (never at or below what is acknowledged)."""
         self.next = max(self.match + 1, to)
         self.rewound = seq
+        self.told = 0
         self.in_flight.clear()
         self.in_flight_bytes = 0
         self.sent_at = 0.0
@@ -150,8 +152,11 @@ class Replication(Election):
                 sent = False
             else:
                 sent = self._send_entries(member, progress, shared)
-            if self.broadcast_due or (not sent and now - progress.sent_at >= self.timing.heartbeat):
-                commit = min(self.commit_index, progress.match)
+            commit = min(self.commit_index, progress.match)
+            # A follower delivers what is committed: it is told at once, not with the next heartbeat that is due.
+            due = commit > progress.told or now - progress.sent_at >= self.timing.heartbeat
+            if self.broadcast_due or (not sent and due):
+                progress.told = commit
                 if commit not in heartbeats:
                     heartbeats[commit] = {"type": "heartbeat", "term": self.term, "seq": self.seq, "commit": commit}
                 self.send(member, heartbeats[commit])
@@ -175,6 +180,7 @@ class Replication(Election):
             progress.sent(last, size)
             progress.next = last + 1
             progress.appended = self.seq
+            progress.told = min(self.commit_index, last)
             sent = True
         return sent
 

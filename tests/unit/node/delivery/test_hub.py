@@ -314,6 +314,21 @@ def test_a_stuck_reader_gets_no_queue_of_small_frames_either(make_world):
     assert said(world.inbox[number])[-1] == "SYNC"
 
 
+def test_words_without_values_do_not_pile_up_for_a_stuck_reader(make_world):
+    world = make_world(queue_limit=2000)
+    number = world.join(want=["shop/a"])
+    world.slow.add(number)
+    for _ in range(200):
+        world.source.put("shop/a", b"1")
+        world.run()
+        world.source.purge("shop/a")
+        world.run()
+    assert sum(map(len, world.frames[number])) < 2500
+    world.slow.clear()
+    world.drain(number)
+    assert said(world.inbox[number])[-1] == "SYNC"
+
+
 def test_work_is_done_in_slices(world):
     for i in range(300):
         world.source.put(f"shop/s{i:03}", b"v", grants=("shop/web",))
@@ -321,6 +336,31 @@ def test_work_is_done_in_slices(world):
     assert world.run(budget=50) > 40
     for number in numbers:
         assert said(world.inbox[number]) == [*((f"shop/s{i:03}", 1) for i in range(300)), "FULL"]
+
+
+def test_a_full_set_holds_what_was_noted_before_the_sidecar_came(world):
+    for i in range(50):
+        world.source.put(f"shop/s{i:02}", b"v", grants=("shop/web",))
+    world.hub.collect()
+    world._do(world.hub.work(world.wall_ms, budget=5))  # in the middle of a round
+    world.source.put("shop/late", b"v", grants=("shop/web",))
+    number = world.join()
+    world.run(budget=5)
+    messages = said(world.inbox[number])
+    assert len(messages) == 52 and ("shop/late", 1) in messages and messages[-1] == "FULL"
+
+
+def test_sealed_is_said_again_after_it_was_taken_away_and_given_back(world):
+    world.source.put("shop/b", b"1", grants=("*/*",))
+    number = world.join()
+    world.take(number)
+    world.opener.broken.add("shop/b")
+    world.source.put("shop/b", b"2")
+    world.take(number)
+    world.source.put("shop/b", grants=())
+    assert said(world.take(number)) == [("Gone", "shop/b", "not_granted"), "SYNC"]
+    world.source.put("shop/b", grants=("*/*",))
+    assert said(world.take(number)) == [("Denied", "shop/b", "sealed"), "SYNC"]
 
 
 def test_a_change_for_many_takes_many_slices_and_none_is_long(world):
@@ -470,6 +510,18 @@ def test_a_store_ahead_of_its_report_is_neither_leaked_nor_lost(world):
     world.run()
     assert said(world.inbox[web])[-2:] == [("Gone", "shop/a", "not_granted"), "SYNC"]
     assert said(world.inbox[worker])[-2:] == [("shop/a", 1), "SYNC"]
+
+
+def test_granted_and_revoked_between_two_reports_is_taken_away(world):
+    world.source.put("shop/a", b"1", grants=("shop/worker",))
+    world.run()
+    number = world.join(have={"shop/a": 1})
+    world.source.put("shop/a", grants=("shop/web",))  # applied, but not reported before it is looked at
+    while world.hub.busy:
+        world._do(world.hub.work(world.wall_ms))
+    assert said(world.inbox[number]) == ["FULL"]
+    world.source.put("shop/a", grants=())
+    assert said(world.take(number))[-2:] == [("Gone", "shop/a", "not_granted"), "SYNC"]
 
 
 def test_many_grants_are_judged_like_few(world):

@@ -284,3 +284,16 @@ def test_a_read_needs_a_round_of_answers(rig: Rig) -> None:
     )  # fmt: skip
     rig.step()
     assert rig.completions == [("reader", "read", rig.core.commit_index)]
+
+
+def test_followers_hear_of_a_commit_at_once(rig: Rig) -> None:
+    rig.lead()
+    rig.core.propose(b"x", None)
+    rig.step(flush=True)
+    last = rig.core.log.last_index
+    rig.receive("b.1", type="append_response", term=1, seq=99, ok=True, index=last)
+    told = {to: m["commit"] for to, m in rig.step() if m["type"] == "heartbeat"}
+    assert told == {"b.1": last}, "c has not acknowledged yet and hears of it when it has"
+    rig.receive("c.1", type="append_response", term=1, seq=99, ok=True, index=last)
+    assert {to: m["commit"] for to, m in rig.step()} == {"c.1": last}
+    assert rig.step() == []

@@ -76,3 +76,13 @@ def test_equal_texts_are_one_object_after_loading(log: Any) -> None:
     other.adopt(Store.load(log.store.capture()))
     one, two = other.list()
     assert one.grants[0] is two.grants[0] and one.fields[0][0] is two.fields[0][0]
+
+
+def test_the_floor_survives(make_log: Any) -> None:
+    log = make_log(tombstones=0)
+    log.do(log.put())
+    log.do(log.put())
+    log.do(log.make(c.Purge))
+    other = make_log()
+    other.store.adopt(Store.load(log.store.capture()))
+    assert other.version(log.put()) == log.version(log.put()) == 3
