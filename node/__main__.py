@@ -79,6 +79,7 @@ def main() -> None:
     identity.add_argument("folder", type=Path)
     identity.add_argument("--cluster", default="raftsafe")
     options = parser.parse_args()
+    code = 0
     try:
         if options.action == "init-identity":
             init_identity(options.folder, options.cluster)
@@ -87,10 +88,14 @@ def main() -> None:
     except SafeError as error:
         hint = f"\nhint: {error.hint}" if error.hint else ""
         print(f"safe-node: {error.message}{hint}", file=sys.stderr)  # noqa: T201 - the last line of the log
-        sys.exit(STOPPED_BY_FAULT if isinstance(error, Fatal) else 1)
+        code = STOPPED_BY_FAULT if isinstance(error, Fatal) else 1
     except OSError as error:
         print(f"safe-node: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: a thread that waits for a disk which never answers must not keep a finished node from restarting.
+    os._exit(code)
 
 
 if __name__ == "__main__":

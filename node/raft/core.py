@@ -79,9 +79,10 @@ class Core(Reads):
         self.log.made_durable(lsn)
         self.own_vote_durable()
 
-    def transfer_leadership(self) -> bool:
-        """Begin to hand over to the most advanced connected voter. False if there is none or this is no leader."""
-        able = [m for m in self.config.voters if m in self.connected and m in self.progress]
+    def transfer_leadership(self, to: str | None = None) -> bool:
+        """Begin to hand over, to member `to` or the most advanced connected voter. False if there is none such or
+        this is no leader."""
+        able = [m for m in self.config.voters if m in self.connected and m in self.progress and to in (None, m)]
         if not self.leading or not able:
             return False
         target = max(able, key=lambda member: (self.progress[member].match, member))

@@ -37,6 +37,10 @@ from node.settings import Address, Settings
 log = logging.getLogger("raft")
 
 
+# After a snapshot that could not be written (a full disk, most likely), seconds.
+SNAPSHOT_PAUSE = 5.0
+
+
 @dataclasses.dataclass(frozen=True)
 class RaftStatus:
     """What an operator sees of one node. `leader`, `voters` and `connected` are pod names; indexes count entries."""
@@ -227,9 +231,9 @@ class RaftNode:
             log.info("snapshot to %d, %d bytes", written.index, written.size)
 
         def failed(error: BaseException) -> None:
-            # The log keeps everything: nothing is lost, and it is tried again once the log has grown further.
-            log.error("snapshot failed: %s", error)
-            self.core.snapshotting = False
+            # The log keeps everything: nothing is lost, and it is tried again in a while.
+            log.error("snapshot failed, next attempt in %g s: %s", SNAPSHOT_PAUSE, error)
+            self._loop.call_later(SNAPSHOT_PAUSE, setattr, self.core, "snapshotting", False)
 
         self._in_thread(self._snapshot_thread, self._snapshots.save, meta, chunks, then=saved, otherwise=failed)
 

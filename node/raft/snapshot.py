@@ -187,8 +187,15 @@ class SnapshotFolder:
             self._receiving, self._received = meta, 0
             self._part().unlink(missing_ok=True)
         if offset == self._received:
-            with self._part().open("ab") as file:
-                file.write(data)
+            try:
+                handle = os.open(self._part(), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+                with os.fdopen(handle, "wb") as file:
+                    file.seek(offset)
+                    file.write(data)
+            except OSError as error:
+                # No room: the leader sends this piece again after its patience.
+                log.error("a piece of a snapshot could not be written: %s", error.strerror)
+                return self._received
             self._received += len(data)
         return self._received
 
@@ -199,7 +206,11 @@ class SnapshotFolder:
     def save(self, meta: SnapshotMeta, chunks: Iterable[bytes]) -> SnapshotMeta:
         """Write this node's own snapshot and place it."""
         part = self.folder / "saving.part"
-        written = write(part, self.keys, meta, chunks)
+        try:
+            written = write(part, self.keys, meta, chunks)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         self._place(part, written)
         return written
 

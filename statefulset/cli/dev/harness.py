@@ -102,9 +102,10 @@ class DevCluster:
         self.home: home.Home
         self.ports: ports.Ports
         self.issuer: Issuer
+        self._closing = contextlib.ExitStack()
         self._opened = False
         self._stopped = False
-        self._clients: list[Client] = []
+        self._asker: Client | None = None
 
     def __enter__(self) -> DevCluster:
         try:
@@ -126,12 +127,14 @@ class DevCluster:
         memory = folders.find_memory(folders.candidates(os.environ))
         with shield():
             self.home = home.open_(memory, private=options.private, keep=options.keep, nodes=options.nodes)
+            self._closing.callback(self.home.close)
             self._opened = True
         self.ports = ports.settle(options.port, options.nodes, random.SystemRandom())
         self.said(f"starting {options.nodes} nodes and {options.workloads} workloads")
         self.home.make_identity()
         with shield():
             self.issuer = Issuer(self.home.issuer, self.ports.issuer)
+            self._closing.callback(self.issuer.stop)
             self.issuer.start()
         self.tokens.add(self.home.admin_token, LIFETIME, self._admin_token)
         self.supervisor.every_second(self.tokens.tick)
@@ -165,15 +168,11 @@ class DevCluster:
         if self._stopped:
             return []
         self._stopped = True
-        for client in self._clients:
-            client.__exit__()
         sidecars = [name for name in self.supervisor.names() if name not in self.names]
         self.supervisor.stop([sidecars, self.names])
+        self._closing.close()
         if not self._opened:
             return []
-        if hasattr(self, "issuer"):
-            self.issuer.stop()
-        self.home.close()
         return [*self.home.left(), *(f"process {pid}" for pid in self._left_running())]
 
     def _left_running(self) -> list[int]:
@@ -244,7 +243,7 @@ class DevCluster:
         chosen = nodes or self.names
         servers = tuple(programs.server(self.ports.nodes[self.names.index(name)]) for name in chosen)
         client = Client(Connection(servers, self.home.ca_file, self.home.admin_token), timeout)
-        self._clients.append(client)
+        self._closing.callback(client.__exit__)
         return client
 
     def ask(self, path: str, client: Client | None = None) -> dict[str, Any]:
@@ -259,7 +258,7 @@ class DevCluster:
         return {by_server[found.server]: found.data for found in answers}
 
     def _asking(self) -> Client:
-        if not hasattr(self, "_asker"):
+        if self._asker is None:
             self._asker = self.client(1.0)
         return self._asker
 

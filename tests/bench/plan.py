@@ -1,0 +1,30 @@
+"""How much of everything: the full run, and `--quick`, which shows that it works and little more."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Counts, and times in seconds. `singles`: PUTs of one client in one repetition."""
+
+    repetitions: int = 5
+    seconds: float = 3.0
+    warm_up: float = 1.0
+    singles: int = 300
+    kills: int = 30
+    freezes: int = 10
+    cuts: int = 10
+    terms: int = 10
+    secrets: int = 100_000
+
+
+FULL = Plan()
+QUICK = Plan(
+    repetitions=2, seconds=1.0, warm_up=0.5, singles=50, kills=3, freezes=2, cuts=2, terms=2, secrets=5_000
+)
+
+SIZES = (64, 1024)
+"""Bytes of a value."""
+CALLERS = 64
