@@ -117,7 +117,7 @@ class Campaign:
         names = ["safe-0", "safe-1", "safe-2"] if seed % 3 else [f"safe-{i}" for i in range(5)]
         self.world = World(seed, names, world.pop("machine_factory", Store), **world)
         self.duration = duration
-        self.names = names
+        self.base = names
         self.history: list[Operation] = []
         self.clients = [Client(self, number) for number in range(CLIENTS)]
         # Small pieces make many messages, and with them the moments between two of them.
@@ -129,7 +129,7 @@ class Campaign:
         world = self.world
         for node in world.nodes.values():
             node.start()
-        world.bootstrap(self.names)
+        world.bootstrap(self.base)
         for client in self.clients:
             world.at(0.3, client.next)
         self.plan_faults()
@@ -145,13 +145,20 @@ class Campaign:
         assert puts >= 20 and reads >= 10, f"idle run: {puts} puts and {reads} reads prove nothing"
         return Report(world.seed, puts, reads, world.digest, dict(world.counts))
 
+    @property
+    def names(self) -> list[str]:
+        return list(self.world.nodes)
+
+    def wanted(self) -> list[Any]:
+        return [self.world.nodes[name] for name in sorted(self.world.wanted_names)]
+
     # -- faults --------------------------------------------------------------------------------------------------
     def plan_faults(self) -> None:
         rng, world = self.world.rng, self.world
         kinds: list[Callable[[], float]] = [
             self.kill_one, self.kill_leader, self.kill_all, self.partition, self.isolate_leader, self.one_way,
             self.pause_one, self.slow_disk, self.slow_network, self.hand_over, self.clock_jump, self.cut_links,
-            self.lossy, self.wipe_one,
+            self.lossy, self.wipe_one, self.two_connections, self.scale, self.stuck_disk,
         ]  # fmt: skip
 
         def strike() -> None:
@@ -172,6 +179,8 @@ class Campaign:
         return delay
 
     def kill(self, node: Any) -> float:
+        if not node.up:
+            return 0.0
         node.crash()
         epoch = node.epoch
         return self._later(
@@ -263,12 +272,49 @@ class Campaign:
 
         return self._later(self.world.rng.uniform(0.3, 1.5), recover)
 
+    def two_connections(self) -> float:
+        """Messages come twice and overtake each other, as over an old and a new connection at once."""
+        faults = self.world.faults
+        faults.duplicate, faults.reorder = self.world.rng.choice(((0.2, 0.0), (0.0, 0.2), (0.1, 0.1)))
+
+        def recover() -> None:
+            faults.duplicate = faults.reorder = 0.0
+
+        return self._later(self.world.rng.uniform(0.3, 1.5), recover)
+
+    def stuck_disk(self) -> float:
+        """A disk that does not answer at all for longer than a leader may wait for it."""
+        node = self._leader_or_some()
+        node.disk_delay = 2.0
+
+        def recover() -> None:
+            node.disk_delay = 0.001
+
+        return self._later(0.5, recover)
+
+    def scale(self) -> float:
+        """3 -> 5 -> 3 pods while all else goes on. Pods that are scaled away go at once or after a moment."""
+        world = self.world
+        if len(self.base) != 3:
+            return 0.1
+        more = ["safe-3", "safe-4"]
+        if len(world.wanted_names) == 3:
+            world.wanted_names = frozenset(self.base + more)
+            for name in more:
+                (world.nodes.get(name) or world.add(name)).start()
+        else:
+            world.wanted_names = frozenset(self.base)
+            for name in more:
+                world.at(world.rng.choice((0.0, 1.5)), world.nodes[name].crash)
+        world.counts["scaled"] = world.counts.get("scaled", 0) + 1
+        return 1.0
+
     def wipe_one(self) -> float:
         """A volume is lost for good: only while every other voter is up, as no cluster survives losing a majority."""
         world = self.world
-        node = self._some()
+        node = world.rng.choice(self.wanted())
         config = next((n.core.config for n in world.nodes.values() if n.core is not None and n.core.leading), None)
-        others = [n for n in world.nodes.values() if n is not node]
+        others = [n for n in self.wanted() if n is not node]
         if config is None or not all(n.up for n in others) or self.wiped_recently(config):
             return 0.1
         node.crash()
@@ -281,37 +327,37 @@ class Campaign:
         leader = self.world.leader()
         if leader is None or leader.core is None or leader.core.config_index > leader.core.commit_index:
             return True
-        return {n.member for n in self.world.nodes.values()} != set(config.voters)
+        return not all(n.up for n in self.wanted()) or {n.member for n in self.wanted()} != set(config.voters)
 
     # -- the end -------------------------------------------------------------------------------------------------
     def heal(self) -> None:
         world = self.world
         world.faults.cut.clear()
         world.faults.delay.clear()
-        world.faults.loss = 0.0
+        world.faults.loss = world.faults.duplicate = world.faults.reorder = 0.0
         for client in self.clients:
             client.stopped = True
         for node in world.nodes.values():
             node.paused = False
             node.disk_delay = 0.001
-            if not node.up:
-                node.start()
+        for node in self.wanted():
+            node.start()
 
     def settled(self) -> bool:
         """One leader, everyone a voter of its configuration, every log applied to the same end."""
-        cores = [node.core for node in self.world.nodes.values()]
+        cores = [node.core for node in self.wanted()]
         leader = self.world.leader()
         if leader is None or leader.core is None or any(core is None for core in cores):
             return False
         end = leader.core.log.last_index
-        voters = {node.member for node in self.world.nodes.values()}
+        voters = {node.member for node in self.wanted()}
         return set(leader.core.config.voters) == voters and all(
             core is not None and core.last_applied == end and core.term == leader.core.term for core in cores
         )
 
     def final_state(self) -> None:
         """All nodes hold the same map, and every acknowledged write is in it or under a newer one."""
-        machines = [node.machine for node in self.world.nodes.values()]
+        machines = [node.machine for node in self.wanted()]
         for key in range(KEYS):
             found = {get(machine, f"k{key}") for machine in machines}
             assert len(found) == 1, f"nodes disagree on k{key}: {found}"

@@ -50,6 +50,10 @@ class Faults:
     cut: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     delay: dict[tuple[str, str], float] = dataclasses.field(default_factory=dict)
     loss: float = 0.0
+    # Chance that a message is delivered twice, and that it overtakes others: what two connections of one pair, one
+    # dying and one new, may do.
+    duplicate: float = 0.0
+    reorder: float = 0.0
 
 
 class SimNode:
@@ -79,7 +83,10 @@ class SimNode:
 
     # -- life ----------------------------------------------------------------------------------------------------
     def start(self) -> None:
+        """Read the disk back and run. A node that runs already goes on."""
         world = self.world
+        if self.core is not None:
+            return
         self.epoch += 1
         self.machine = world.machine_factory()
         wal = Wal(self.files, PlainKeys(world.rng), segment_bytes=world.segment_bytes)
@@ -253,6 +260,11 @@ class World:
         self.committed: dict[int, tuple[int, bytes]] = {}
         self.nodes = {name: SimNode(self, name) for name in names}
 
+    def add(self, name: str) -> SimNode:
+        """A pod that was not there before, with a blank disk; not started."""
+        self.nodes[name] = SimNode(self, name)
+        return self.nodes[name]
+
     # -- time ----------------------------------------------------------------------------------------------------
     def at(self, delay: float, action: Callable[[], None]) -> None:
         self._sequence += 1
@@ -335,8 +347,11 @@ class World:
             return
         data = codec.pack(message)
         base = self.faults.delay.get(pair, 0.0005)
-        arrival = max(self.now + base * self.rng.uniform(0.5, 3.0), self._fifo.get(pair, 0.0) + 1e-7)
-        self._fifo[pair] = arrival
+        arrival = self.now + base * self.rng.uniform(0.5, 3.0)
+        if self.rng.random() < self.faults.reorder:
+            arrival += self.rng.uniform(0.0, 0.1)
+        else:
+            arrival = self._fifo[pair] = max(arrival, self._fifo.get(pair, 0.0) + 1e-7)
         self.counts["messages"] += 1
         target, source = self.nodes[to], sender.member
         epoch = target.epoch
@@ -351,6 +366,8 @@ class World:
             target.receive(source, codec.unpack(data))
 
         self.at(arrival - self.now, deliver)
+        if self.rng.random() < self.faults.duplicate:
+            self.at(arrival - self.now + self.rng.uniform(0.0, 0.05), deliver)
 
     # -- requests ------------------------------------------------------------------------------------------------
     def answer(self, token: Any, outcome: str, value: Any) -> None:
