@@ -19,8 +19,7 @@ from pathlib import Path
 
 import uvloop
 
-from node import settings
-from node.admin import audit
+from node import audit, settings
 from node.clock import SystemClock
 from node.errors import Fatal, SafeError
 

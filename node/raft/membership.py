@@ -17,7 +17,7 @@ from node.raft import codec
 from node.raft.frame import Frame
 from node.raft.log import Log
 from node.raft.pinned import Node
-from node.raft.ports import MEMBERSHIP, Clock, SnapshotFiles, SnapshotMeta, StateMachine, Timing
+from node.raft.ports import MEMBERSHIP, SnapshotFiles, SnapshotMeta, StateMachine
 
 
 def name_of(member: str) -> str:
@@ -76,16 +76,8 @@ class Membership(Frame):
     # The library's constructor looks at every attribute, properties included, before ours has filled this.
     configs: list[tuple[int, Config]] = [(0, Config())]
 
-    def __init__(
-        self,
-        member: str,
-        log: Log,
-        machine: StateMachine,
-        snapshots: SnapshotFiles,
-        clock: Clock,
-        timing: Timing,
-    ) -> None:
-        super().__init__(member, log, machine, snapshots, clock, timing)
+    def __init__(self, member: str, log: Log, machine: StateMachine, snapshots: SnapshotFiles, *rest: Any) -> None:
+        super().__init__(member, log, machine, snapshots, *rest)
         latest = snapshots.latest()
         base = (latest.index, Config(*latest.config)) if latest is not None else (0, Config())
         self.configs = [base]

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from node import audit as shared
 from node.admin import audit
 from node.admin.context import Context
 
@@ -32,12 +33,12 @@ class Hands:
 
 @pytest.fixture
 def stream():
-    state = (audit.log.handlers[:], audit.log.level, audit.log.propagate)
+    state = (shared.log.handlers[:], shared.log.level, shared.log.propagate)
     out = io.StringIO()
-    audit.install(out)
+    shared.install(out)
     yield out
-    audit.log.handlers[:], audit.log.propagate = state[0], state[2]
-    audit.log.setLevel(state[1])
+    shared.log.handlers[:], shared.log.propagate = state[0], state[2]
+    shared.log.setLevel(state[1])
 
 
 def context(clock: Hands, subject: str | None) -> Context:
@@ -72,13 +73,13 @@ def test_the_lines_go_nowhere_else(stream, logged):
 def test_strangers_get_so_many_lines_a_second_and_admins_all(stream):
     clock = Hands()
     lines = audit.Audit("safe-0", clock)
-    for _ in range(audit.STRANGERS + 50):
+    for _ in range(shared.STRANGERS + 50):
         lines.write(context(clock, None), 0, 401, "unauthenticated")
     for _ in range(300):
         lines.write(context(clock, "me"), 0, 200, "ok")
     written = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert len(written) == audit.STRANGERS + 300
+    assert len(written) == shared.STRANGERS + 300
     assert [line["lines_left_out"] for line in written if "lines_left_out" in line] == [50]
     clock.time += 1
     lines.write(context(clock, None), 0, 401, "unauthenticated")
-    assert len(stream.getvalue().splitlines()) == audit.STRANGERS + 301
+    assert len(stream.getvalue().splitlines()) == shared.STRANGERS + 301

@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from node.delivery.audit import STRANGERS, Audit
+from node.audit import STRANGERS
+from node.delivery.audit import Audit
 
 
 class Clock:
