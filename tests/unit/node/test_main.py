@@ -1,0 +1,75 @@
+"""The process: what it says and how it ends when it cannot start. Starting for real is tests/cluster's part."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("SAFE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "node", *arguments],
+        env={**clean, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    assert run("init-identity", str(tmp_path / "identity")).returncode == 0
+    peer = port()
+    return {
+        "SAFE_NAME": "safe-0",
+        "SAFE_PEERS": f"safe-0={peer}",
+        "SAFE_DATA_DIR": str(tmp_path / "data"),
+        "SAFE_IDENTITY_DIR": str(tmp_path / "identity"),
+        "SAFE_PEER_LISTEN": peer,
+        "SAFE_DELIVERY_LISTEN": port(),
+        "SAFE_ADMIN_LISTEN": port(),
+        "SAFE_ISSUER": "https://127.0.0.1:1",
+    }
+
+
+def test_missing_settings_are_one_clear_line() -> None:
+    done = run()
+    assert done.returncode == 70
+    assert done.stderr == "safe-node: SAFE_NAME is not set\nhint: see node/DESIGN.md, Settings\n"
+
+
+def test_an_identity_is_made_once(tmp_path: Path) -> None:
+    first, second = (run("init-identity", str(tmp_path / "identity")) for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert first.stderr.startswith("made") and second.stderr.startswith("kept")
+
+
+def test_a_lost_root_key_says_what_to_restore(env: dict[str, str]) -> None:
+    Path(env["SAFE_IDENTITY_DIR"], "root.key").unlink()
+    done = run(**env)
+    assert done.returncode == 70 and "root.key cannot be read" in done.stderr and "restore the Secret" in done.stderr
+
+
+def test_a_port_in_use_is_one_line(env: dict[str, str]) -> None:
+    host, number = env["SAFE_PEER_LISTEN"].split(":")
+    with socket.create_server((host, int(number))):
+        done = run(**env)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and number in done.stderr.splitlines()[-1]
+
+
+def test_usage() -> None:
+    assert run("no-such-thing").returncode == 2
+    assert "SAFE_" in run("--help").stdout

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.errors import Fatal
+from node.settings import Address, load
+
+GOOD = {
+    "SAFE_NAME": "safe-0",
+    "SAFE_PEERS": "safe-0=10.0.0.1:8300, safe-1=safe-1.safe:8300",
+    "SAFE_DATA_DIR": "/data",
+    "SAFE_IDENTITY_DIR": "/identity",
+}
+
+
+def test_the_least_that_is_needed_and_the_defaults() -> None:
+    loaded = load(GOOD)
+    assert loaded.peers == {"safe-0": Address("10.0.0.1", 8300), "safe-1": Address("safe-1.safe", 8300)}
+    assert loaded.data_dir == Path("/data") and loaded.admins == ()
+    assert (loaded.heartbeat, loaded.election_min, loaded.election_max) == (0.05, 0.25, 0.5)
+
+
+def test_everything_can_be_said() -> None:
+    loaded = load(
+        GOOD
+        | {
+            "SAFE_ADMIN_LISTEN": "[::1]:9",
+            "SAFE_ELECTION": "1:2",
+            "SAFE_HEARTBEAT": "0.2",
+            "SAFE_ADMINS": "system:serviceaccount:a:b, c",
+            "SAFE_SERVER_NAMES": "safe,10.0.0.1",
+            "SAFE_ISSUER_TOKEN_FILE": "/token",
+        }
+    )
+    assert str(loaded.admin_listen) == "[::1]:9" and loaded.admins == ("system:serviceaccount:a:b", "c")
+    assert (loaded.election_min, loaded.election_max, loaded.heartbeat) == (1.0, 2.0, 0.2)
+    assert loaded.server_names == ("safe", "10.0.0.1") and loaded.issuer_token == Path("/token")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"SAFE_NAME": ""}, "SAFE_NAME is not set"),
+        ({"SAFE_NAME": "Safe_0"}, "SAFE_NAME 'Safe_0' is not a DNS label"),
+        ({"SAFE_NAME": "safe-9"}, "does not name this node, safe-9"),
+        ({"SAFE_PEERS": "safe-0"}, "'safe-0' is not name=host:port"),
+        ({"SAFE_PEERS": "safe-0=x:1,safe-0=y:1"}, "stands there twice"),
+        ({"SAFE_PEERS": "safe-0=x"}, "'x' is not host:port"),
+        ({"SAFE_PEERS": "safe-0=x:99999"}, "is not host:port"),
+        ({"SAFE_DELIVERY_LISTEN": "nowhere"}, "is not host:port"),
+        ({"SAFE_ELECTION": "0.1:0.2"}, "3 x SAFE_HEARTBEAT < MIN < MAX"),
+        ({"SAFE_ELECTION": "0.5:0.25"}, "MIN < MAX"),
+        ({"SAFE_ELECTION": "soon"}, "SAFE_ELECTION must be MIN:MAX"),
+        ({"SAFE_HEARTBEAT": "often"}, "SAFE_HEARTBEAT must be a number"),
+        ({"SAFE_SNAPSHOT_BYTES": "1"}, "SAFE_SNAPSHOT_BYTES"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line_that_names_it(change: dict[str, str], says: str) -> None:
+    with pytest.raises(Fatal) as caught:
+        load(GOOD | change)
+    assert says in caught.value.message and "\n" not in caught.value.message
