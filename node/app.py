@@ -155,7 +155,13 @@ class App:
         if len(self.store.keys) != self.keyring.generations:
             self.keyring.absorb(self.store.keys)
         if self._delivering:
-            self.delivery.changed()
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Tell the hub what changed; after a snapshot was taken over that is everything, so in slices."""
+        self.delivery.changed()
+        if self.store.changes_waiting:
+            asyncio.get_running_loop().call_soon(self._deliver)
 
     async def _renew_leaves(self) -> None:
         while True:

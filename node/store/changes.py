@@ -7,6 +7,7 @@ everything counts as changed anyway.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from node.store.records import Change
@@ -44,8 +45,18 @@ class Changes:
         for name in self._changed.keys() & self._gone.keys():
             del self._gone[name]
 
-    def drain(self) -> list[Change]:
-        """All of them, in the order of their index and name; none are left."""
-        rows = sorted([*self._changed.items(), *self._gone.items()], key=lambda row: (row[1], row[0]))
-        self._changed, self._gone = {}, {}
+    def __len__(self) -> int:
+        return len(self._changed) + len(self._gone)
+
+    def drain(self, limit: int) -> list[Change]:
+        """At most `limit` of them, the rest stays: after a snapshot was taken over everything has changed, and telling
+        of all at once would hold up the loop. In the order of their index and name."""
+        rows = list(itertools.islice(itertools.chain(self._changed.items(), self._gone.items()), limit))
+        if len(rows) == len(self):
+            self._changed, self._gone = {}, {}
+        else:
+            for name, _ in rows:
+                if self._changed.pop(name, None) is None:
+                    del self._gone[name]
+        rows.sort(key=lambda row: (row[1], row[0]))
         return [Change(name, index) for name, index in rows]

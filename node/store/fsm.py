@@ -18,6 +18,9 @@ from node.store.transitions import Outcome, decide
 
 Changed = list[Change]
 
+# Names told of in one call: a few ms of work for whoever follows them up.
+DRAIN = 4096
+
 
 class Store:
     """Use from one thread, except that `load` and the iteration over `capture()` may run in another.
@@ -111,9 +114,15 @@ class Store:
         """The record, also of a deleted secret; None if there is none."""
         return self._state.records.get(name)
 
-    def drain_changes(self) -> Changed:
-        """What changed since the last call, each name once, in the order of the log. No part of the state."""
-        return self._changes.drain()
+    def drain_changes(self, limit: int = DRAIN) -> Changed:
+        """What changed since the last call, each name once, at most `limit` of them; `changes_waiting` tells whether
+        there are more. No part of the state."""
+        return self._changes.drain(limit)
+
+    @property
+    def changes_waiting(self) -> bool:
+        """Whether drain_changes has more to tell."""
+        return len(self._changes) > 0
 
     def list(self, namespace: str | None = None, prefix: str = "", after: str = "", limit: int = 100) -> Page:
         """At most `limit` records in the order of their names, deleted ones included: of `namespace`, if given, whose
