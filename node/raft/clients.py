@@ -24,6 +24,7 @@ from node.settings import Settings
 NO_LEADER_TIMEOUTS = 4
 # Pause before asking again after a refusal or an unknown outcome, seconds.
 RETRY_LOW, RETRY_HIGH = 0.005, 0.03
+EXPIRED = "expired"
 
 
 class Clients:
@@ -37,6 +38,9 @@ class Clients:
         self._loop = asyncio.get_running_loop()
         self._requests = Requests()
         self._applied_waiters: list[tuple[int, asyncio.Future[None]]] = []
+        # Deadline of each request in flight, looked at by every tick: a timer of its own for each would cost more
+        # than the rest of a proposal.
+        self._deadlines: dict[asyncio.Future[Outcome], float] = {}
         self._leader_seen = clock.now()
 
     # -- events --------------------------------------------------------------------------------------------------
@@ -44,6 +48,13 @@ class Clients:
         """After each step of the core."""
         if self.core.leader is not None:
             self._leader_seen = self.clock.now()
+
+    def expire(self) -> None:
+        """Every tick: end what has passed its deadline."""
+        now = self.clock.now()
+        for future in [future for future, deadline in self._deadlines.items() if deadline <= now]:
+            if not future.done():
+                future.set_result((EXPIRED, None))
 
     def applied(self, index: int) -> None:
         """Everything up to index is applied here."""
@@ -90,10 +101,11 @@ class Clients:
             if not self._transport.send(core.leader, encode({"type": kind, "id": number, "command": command})):
                 self._requests.forget(number)
                 return ("unreachable", None)
+        self._deadlines[future] = deadline
         try:
-            async with asyncio.timeout(max(0.0, deadline - self.clock.now())):
-                return await future
+            return await future
         finally:
+            del self._deadlines[future]
             self._requests.forget(number)
 
     async def _until_leader(self, kind: str, command: bytes, want: str, timeout: float) -> Any:
@@ -105,12 +117,11 @@ class Clients:
                 if self.clock.now() - self._leader_seen > patience and not self._majority_in_reach():
                     raise self._no_quorum()
             else:
-                try:
-                    outcome, value = await self._ask(kind, command, deadline)
-                except TimeoutError:
-                    break
+                outcome, value = await self._ask(kind, command, deadline)
                 if outcome == want:
                     return value
+                if outcome == EXPIRED:
+                    break
             await asyncio.sleep(self.clock.uniform(RETRY_LOW, RETRY_HIGH))
         if not self.core.has_quorum:
             raise self._no_quorum()

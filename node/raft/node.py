@@ -148,6 +148,7 @@ class RaftNode:
     def _tick(self) -> None:
         # Half a heartbeat: a heartbeat is never more than that late, and an election deadline neither.
         self._timer = self._loop.call_later(self.settings.heartbeat / 2, self._tick)
+        self.clients.expire()
         self._steward()
         self.kick()
 

@@ -21,9 +21,7 @@ class Plan:
 
 
 FULL = Plan()
-QUICK = Plan(
-    repetitions=2, seconds=1.0, warm_up=0.5, singles=50, kills=3, freezes=2, cuts=2, terms=2, secrets=5_000
-)
+QUICK = Plan(repetitions=2, seconds=1.0, warm_up=0.5, singles=50, kills=3, freezes=2, cuts=2, terms=2, secrets=5_000)
 
 SIZES = (64, 1024)
 """Bytes of a value."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 HOST = "127.0.0.1"
+OK = 200
 
 
 def client_context(ca_file: Path) -> ssl.SSLContext:

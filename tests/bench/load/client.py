@@ -10,11 +10,10 @@ import asyncio
 import dataclasses
 import time
 
-from load.api import Api
+from load.api import OK, Api
 from load.wire import Broken, NotSent, Wire
 
 PAUSE = 0.002
-OK = 200
 
 
 @dataclasses.dataclass(frozen=True)

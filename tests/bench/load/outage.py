@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from children import BenchError
-from load.api import Api
+from load.api import OK, Api
 from load.wire import Broken, NotSent, Wire
 
 SIZE = 64
@@ -27,7 +27,6 @@ BEFORE = (0.3, 0.6)
 PATIENCE = 15.0
 DEADLINE = 8.0
 """Seconds for the PUTs still under way at the end; a node answers within 5."""
-OK = 200
 
 
 @dataclasses.dataclass

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-
 from children import HOST, BenchError, free_ports
 from load.api import Etcd, client_context
+
 from statefulset.cli.dev.processes import bound
 
 NAMES = ("etcd-0", "etcd-1", "etcd-2")

@@ -14,14 +14,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
+import uvloop
 from children import HERE, BenchError
 from load.outage import Outage
 from plan import Plan
+from rows import cluster
 from rows.outages import FREEZE_PERIOD, lines, repeat
-from statefulset.cli.dev import programs
-from statefulset.cli.dev.harness import DevCluster, Options
 from table import Line
 from tools import Missing, need
+
+from statefulset.cli.dev import programs
+from statefulset.cli.dev.harness import DevCluster
 
 HOUR = 3600.0
 MARK = "CUT "
@@ -99,7 +102,8 @@ def main() -> None:
         apply(rules(made.names.index(leader), len(made.names)))
         return at
 
-    with CutCluster(Options(workloads=0, port=0, private=True, restart=False)) as made:
+    with CutCluster(cluster.OPTIONS) as made:
+        uvloop.run(cluster.first_puts(cluster.api(made)))
         found = repeat(made, count, FREEZE_PERIOD, cut, lambda _: apply(()), print, "cut")
     print(MARK + json.dumps([dataclasses.asdict(each) for each in found]), flush=True)
     os._exit(0)

@@ -6,18 +6,19 @@ The cluster is healed before every repetition. rows/cut.py has the third of the 
 
 from __future__ import annotations
 
+import functools
 import signal
 import time
 from collections.abc import Callable, Sequence
 
 import uvloop
-
 from load import outage
 from load.outage import Outage
 from plan import Plan
 from rows import cluster
-from statefulset.cli.dev.harness import DevCluster
 from table import Line, Sample, Target
+
+from statefulset.cli.dev.harness import DevCluster
 
 KILL_PERIOD = 0.005
 FREEZE_PERIOD = 0.01
@@ -27,7 +28,11 @@ Event = Callable[[DevCluster, str], float]
 
 def kill(plan: Plan, said: Callable[[str], None]) -> list[Line]:
     with cluster.three() as made:
-        found = repeat(made, plan.kills, KILL_PERIOD, _signal(signal.SIGKILL), lambda name: None, said, "kill")
+
+        def reap(name: str) -> None:
+            made.node(name).wait(10)
+
+        found = repeat(made, plan.kills, KILL_PERIOD, _signal(signal.SIGKILL), reap, said, "kill")
     return lines("kill", "kill -9 of the leader to the next PUT", found, 250, 800)
 
 
@@ -43,10 +48,8 @@ def freeze(plan: Plan, said: Callable[[str], None]) -> list[Line]:
 
 def _signal(number: int) -> Event:
     def event(made: DevCluster, leader: str) -> float:
-        process = made.node(leader)
-        process.wanted = number != signal.SIGKILL  # its end is our own doing
         at = time.monotonic()
-        process.signal(number)
+        made.node(leader).signal(number)
         return at
 
     return event
@@ -68,11 +71,12 @@ def repeat(
         leader = made.leader()
         others = [name for name in made.names if name != leader]
         try:
-            found = uvloop.run(outage.measure(cluster.api(made), others, period, lambda who=leader: event(made, who)))
+            found = uvloop.run(
+                outage.measure(cluster.api(made), others, period, functools.partial(event, made, leader))
+            )
         finally:
             undo(leader)
         out.append(found)
-        made.node(leader).wait(0.5)
         cluster.heal(made)
     return out
 

@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable
 
 import uvloop
-
 from children import BenchError, disk
 from load import wrk
-from load.api import Api
+from load.api import OK, Api
 from load.wire import Wire
 from peers import etcd
 from plan import CALLERS, SIZES, Plan
@@ -74,7 +73,7 @@ async def single(api: Api, port: int, count: int) -> float:
         begin = time.perf_counter()
         status, _ = await wire.ask(request)
         times.append(time.perf_counter() - begin)
-        if status != 200:
+        if status != OK:
             raise BenchError(f"a PUT to {api.kind} was answered with {status}")
     wire.close()
     await asyncio.sleep(0)
@@ -87,16 +86,19 @@ def _lines(mine: Figures, theirs: Figures, note: str) -> list[Line]:
     peer = {what: Sample.of(values) for what, values in theirs.items()}
     notes = (note,) if note else ()
     out = []
+    targets: tuple[Target, ...] = ()
     for size in SIZES:
-        what, targets = f"{size} rate", ()
+        what = f"{size} rate"
         if peer:
             targets = (Target(f">= {TIMES:g} x etcd", ours[what].median >= TIMES * peer[what].median),)
-        out.append(Line("put", f"{CALLERS} clients, {size} B", "/s", ours[what], peer.get(what), "etcd", targets, notes))
+        out.append(
+            Line("put", f"{CALLERS} clients, {size} B", "/s", ours[what], peer.get(what), "etcd", targets, notes)
+        )
         for part in ("p50", "p99"):
             key = f"{size} {part}"
             out.append(Line("put", f"{CALLERS} clients, {size} B, {part}", "ms", ours[key], peer.get(key), "etcd"))
     for place in ("leader", "follower"):
-        what, targets = f"single {place}", ()
+        what = f"single {place}"
         if peer:
             targets = (Target(f"<= {SLOWER:g} x etcd", ours[what].median <= SLOWER * peer[what].median),)
         text = f"1 client at the {place}, {SINGLE} B, median"

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from children import BenchError, Child, disk, free_ports, stop_all
-from node.crypto.rootkey import create_identity
 from peers import stock
 from plan import CALLERS, SIZES, Plan
 from table import Line, Sample, Target
+
+from node.crypto.rootkey import create_identity
 
 NAMES = ("safe-0", "safe-1", "safe-2")
 CLUSTER = "bench"

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 
 import uvloop
-
 from load.api import Api
 from load.client import Client, Put
 from plan import Plan
@@ -41,16 +40,15 @@ def run(plan: Plan, said: Callable[[str], None]) -> list[Line]:
     with cluster.three() as made:
         for number in range(plan.terms):
             said(f"term: {number + 1} of {plan.terms}")
-            process = made.node(made.leader())
+            leader = made.leader()
 
-            def stop(process=process) -> float:
-                process.wanted = False  # its end is our own doing
+            def stop(name: str = leader) -> float:
                 at = time.monotonic()
-                process.signal(signal.SIGTERM)
+                made.node(name).signal(signal.SIGTERM)
                 return at
 
             found.append(uvloop.run(_stop(cluster.api(made), stop)))
-            process.wait(20)
+            made.node(leader).wait(20)
             cluster.heal(made)
     return _lines(found)
 

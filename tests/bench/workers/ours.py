@@ -6,6 +6,7 @@ Started by rows/raft.py. Callers run in this process, which leads when it is ask
 from __future__ import annotations
 
 import asyncio
+import collections
 import gc
 import itertools
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from workers import control
 
 from node.clock import SystemClock
 from node.crypto import certs
@@ -25,7 +27,6 @@ from node.crypto.rootkey import RootKey
 from node.raft import codec
 from node.raft.node import RaftNode
 from node.settings import Address, Settings
-from workers import control
 
 RID = 16
 REMEMBERED = 100_000
@@ -39,6 +40,7 @@ class Machine:
     def __init__(self) -> None:
         self.count = 0
         self.seen: dict[bytes, bytes] = {}
+        self.order: collections.deque[bytes] = collections.deque()
 
     def apply(self, index: int, command: bytes) -> bytes:
         rid = command[:RID]
@@ -46,8 +48,10 @@ class Machine:
         if found is None:
             self.count += 1
             found = self.seen[rid] = self.count.to_bytes(8, "big")
-            if len(self.seen) > REMEMBERED:
-                del self.seen[next(iter(self.seen))]
+            self.order.append(rid)
+            if len(self.order) > REMEMBERED:
+                # Not next(iter(dict)): that walks over everything deleted before.
+                del self.seen[self.order.popleft()]
         return found
 
     def capture(self) -> Iterable[bytes]:
@@ -58,6 +62,7 @@ class Machine:
 
     def adopt(self, state: Any) -> None:
         self.count, self.seen = state[0], dict(state[1])
+        self.order = collections.deque(self.seen)
 
 
 def make(options: dict[str, Any]) -> RaftNode:
