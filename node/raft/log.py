@@ -129,9 +129,12 @@ class Log(Journal):
             self.entries.append((data, index, term))
             self.bytes += len(data)
         elif kind == CUT:
-            position = max(1, op[1] - self.base_index)
-            self.bytes -= sum(len(entry[0]) for entry in self.entries[position:])
-            del self.entries[position:]
+            position = op[1] - self.base_index
+            self.bytes -= sum(len(entry[0]) for entry in self.entries[max(1, position) :])
+            del self.entries[max(1, position) :]
+            if position <= 0:
+                # The oldest segment left begins with a tail that was cut later: its base lies lower.
+                self.entries = [(b"", op[1] - 1, op[2])]
         elif kind == HARD:
             self.term, self.vote = op[1], op[2]
         elif kind == COMMIT:
