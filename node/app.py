@@ -78,6 +78,7 @@ class App:
             self.doors.peer_contexts,
             clock,
             self._applied,
+            prepared=lambda: self.keyring.generations > 0,
         )
         self.issuer = KeySet(settings.issuer, settings.issuer_ca, clock, settings.issuer_token)
         self.hub = Hub(self.store, self.keyring, settings.name)

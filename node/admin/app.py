@@ -48,9 +48,9 @@ def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
     )
 
 
-def create_app(services: Services) -> web.Application:
+def create_app(services: Services, limits: Limits | None = None) -> web.Application:
     """The admin API over `services`. Serve it with node.admin.server, which also keeps aiohttp's own log quiet."""
-    limits = Limits()
+    limits = limits or Limits()
     app = web.Application(middlewares=[middleware(services, limits)], client_max_size=MAX_BODY)
     for route in routes(services, limits):
         app.router.add_route(route.method, route.path, route.handler, name=route.action)

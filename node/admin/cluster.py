@@ -50,6 +50,8 @@ def why_not_ready(status: RaftStatus) -> str:
         return "this node has an empty disk and is not a member yet; it waits for the others"
     if status.leader is None:
         return "no leader is known"
+    if status.applied >= status.commit_index:
+        return "there is no data key yet; the first leader of a new cluster makes one"
     return f"catching up with {status.leader}: {status.applied} of {max(status.commit_index, status.applied)} applied"
 
 

@@ -24,6 +24,7 @@ class Limits:
     """Counts what is held. Use from one event loop."""
 
     def __init__(self) -> None:
+        self.draining = False
         self._requests = 0
         self._bytes = 0
 

@@ -46,6 +46,10 @@ def middleware(services: Services, limits: Limits) -> Middleware:
         response, result = await _answer(request, handler, services, limits)
         response.headers["X-Request-Id"] = context.request_id
         response.headers["Cache-Control"] = "no-store"
+        if limits.draining:
+            # The client is told that this connection ends, so that its next request goes elsewhere instead of into
+            # a connection that is being closed.
+            response.force_close()
         if context.action not in PROBES:
             took = int((clock.now() - started) * 1000)
             audit.write(context, took, response.status, result)

@@ -6,6 +6,7 @@ logged. What it refuses to do: listen without TLS.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from node.admin.app import create_app
+from node.admin.limits import Limits
 from node.admin.services import Services
 from node.settings import Address
 
@@ -24,6 +26,10 @@ MAX_HEADER = 20 << 10
 """Bytes of one header: a token may have 16 KiB."""
 SHUTDOWN = 5.0
 """Seconds that requests in flight get at a planned stop: the deadline of each."""
+
+GOODBYE = 0.5
+GOODBYE_STEP = 0.02
+"""Seconds that clients which keep a connection open get to ask once more and be told that it closes."""
 
 
 class Quiet(logging.LoggerAdapter[logging.Logger]):
@@ -39,8 +45,9 @@ class AdminServer:
     """Start once, stop once. `port` is the bound one, for a listen address with port 0."""
 
     def __init__(self, services: Services) -> None:
+        self._limits = Limits()
         self._runner = web.AppRunner(
-            create_app(services),
+            create_app(services, self._limits),
             access_log=None,
             logger=Quiet(logging.getLogger("node.admin.http"), None),
             keepalive_timeout=KEEPALIVE,
@@ -60,5 +67,14 @@ class AdminServer:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """No new connections; requests in flight are finished, at most SHUTDOWN seconds long."""
+        """No new connections; each that is open gets one more answer, which says that it is the last; requests in
+        flight are finished, at most SHUTDOWN seconds long."""
+        self._limits.draining = True
+        for site in list(self._runner.sites):
+            await site.stop()
+        server = self._runner.server
+        for _ in range(round(GOODBYE / GOODBYE_STEP)):
+            if server is None or not server.connections:
+                break
+            await asyncio.sleep(GOODBYE_STEP)
         await self._runner.cleanup()

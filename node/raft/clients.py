@@ -42,12 +42,20 @@ class Clients:
         # than the rest of a proposal.
         self._deadlines: dict[asyncio.Future[Outcome], float] = {}
         self._leader_seen = clock.now()
+        self._leader: str | None = None
 
     # -- events --------------------------------------------------------------------------------------------------
     def stepped(self) -> None:
         """After each step of the core."""
-        if self.core.leader is not None:
+        leader = self.core.leader
+        if leader is not None:
             self._leader_seen = self.clock.now()
+        if leader != self._leader:
+            # What was asked of the former leader is asked of the next one: it may be frozen, with its connection
+            # still open. The request id makes that safe.
+            if self._leader is not None:
+                self._requests.lost(self._leader)
+            self._leader = leader
 
     def expire(self) -> None:
         """Every tick: end what has passed its deadline."""

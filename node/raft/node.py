@@ -62,7 +62,8 @@ class RaftStatus:
 
 
 class RaftNode:
-    """One member. `on_applied(index)` is called after each step that applied something."""
+    """One member. `on_applied(index)` is called after each step that applied something; readiness also asks
+    `prepared()`, whether what stands on the state can work with it."""
 
     def __init__(
         self,
@@ -72,9 +73,11 @@ class RaftNode:
         contexts: Callable[[], tuple[ssl.SSLContext, ssl.SSLContext]],
         clock: Clock,
         on_applied: Callable[[int], None] = lambda index: None,
+        prepared: Callable[[], bool] = lambda: True,
     ) -> None:
         self.settings, self.machine, self.clock = settings, machine, clock
         self.on_applied = on_applied
+        self.prepared = prepared
         self._peers: Mapping[str, Address] = settings.peers
         self._keys, self._contexts = keys, contexts
         self._loop = asyncio.get_running_loop()
@@ -365,6 +368,11 @@ class RaftNode:
             learners=tuple(name_of(m) for m in core.config.learners),
             connected=tuple(sorted(name_of(m) for m in core.connected)),
             quorum=quorum,
-            ready=quorum and core.disk_ok and core.installing is None and not core.blank and not self._stopping,
+            ready=quorum
+            and core.disk_ok
+            and core.installing is None
+            and not core.blank
+            and not self._stopping
+            and self.prepared(),
             disk_ok=core.disk_ok,
         )

@@ -313,3 +313,49 @@ async def test_the_issuer_goes_away(verifier: Verifier, issuer: Any, rsa_signer:
 async def test_a_verifier_for_nobody(keys: KeySet, clock: Any, issuer_name: str, audience: str) -> None:
     with pytest.raises(Fatal):
         Verifier(keys, issuer_name, audience, clock)
+
+
+async def test_a_signature_is_checked_once_while_token_and_key_last(
+    verifier: Verifier, issuer: Any, rsa_signer: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+    original = Verifier._payload
+
+    def payload(self: Verifier, token: str, algorithm: str, key: Any) -> bytes:
+        checked.append(token)
+        return original(self, token, algorithm, key)
+
+    monkeypatch.setattr(Verifier, "_payload", payload)
+    token = rsa_signer.sign(issuer.claims())
+    identities = {await verifier.verify(token) for _ in range(3)}
+    assert len(identities) == 1 and len(checked) == 1
+    with pytest.raises(Rejected):
+        await verifier.verify(token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB"))
+    clock.wall = int(identities.pop().expires * 1000) + 60_000
+    with pytest.raises(Rejected) as caught:
+        await verifier.verify(token)
+    assert caught.value.code == "token_expired"
+
+
+async def test_a_withdrawn_key_ends_what_was_verified_with_it(
+    verifier: Verifier, issuer: Any, rsa_signer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = rsa_signer.sign(issuer.claims())
+    await verifier.verify(token)
+
+    async def withdrawn(kid: str) -> None:
+        return None
+
+    monkeypatch.setattr(verifier._keys, "get", withdrawn)
+    with pytest.raises(Rejected) as caught:
+        await verifier.verify(token)
+    assert caught.value.code == "token_key_unknown"
+
+
+async def test_what_is_remembered_is_bounded(
+    verifier: Verifier, issuer: Any, ec_signer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.tokens.verify.REMEMBERED", 3)
+    for _ in range(6):
+        await verifier.verify(ec_signer.sign(issuer.claims()))
+    assert len(verifier._verified) == 3
