@@ -254,6 +254,8 @@ async def serving(node: Node, tls: Tls) -> AsyncIterator[Api]:
         try:
             yield Api(node, session, server)
         finally:
+            # First, or the stop would give this client its time to ask once more.
+            await session.close()
             await server.stop()
 
 

@@ -59,3 +59,15 @@ async def test_a_planned_stop_finishes_what_is_in_flight(api):
     assert (await request).status == 200
     with pytest.raises(OSError):
         await asyncio.open_connection("127.0.0.1", api.port)
+
+
+async def test_a_planned_stop_answers_an_open_connection_once_more_and_says_it_is_the_last(api):
+    """A client that keeps its connection must not find it closed under a request it has just sent."""
+    assert (await api.call("GET", "/v1/status")).headers.get("Connection") != "close"
+    stopping = asyncio.ensure_future(api.server.stop())
+    await asyncio.sleep(0)
+    last = await api.call("GET", "/v1/status")
+    assert last.status == 200 and last.headers["Connection"] == "close"
+    await stopping
+    with pytest.raises(OSError):
+        await api.call("GET", "/v1/status")

@@ -194,3 +194,22 @@ async def test_scale_1_to_3_to_5_to_3_while_writes_flow(trio: Trio) -> None:
         await node.read_barrier(10.0)
         assert set(done) <= node.machine.seen.keys()
         assert len(node.core.config.voters) == 3
+
+
+async def test_a_request_forwarded_to_a_leader_that_froze_goes_to_the_next(
+    trio: Trio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stays open: waiting for that to be noticed would take seconds."""
+    monkeypatch.setattr("node.raft.transport.SILENT_AFTER", 600.0)
+    await trio.start_all()
+    leader = await trio.leader()
+    other = next(node for node in trio.nodes.values() if node is not leader)
+    await other.propose(b"before", 5.0)
+    frozen = trio.nodes.pop(leader.settings.name)
+    monkeypatch.setattr(frozen, "_step", lambda: None)
+    monkeypatch.setattr(frozen, "peer_message", lambda member, message: None)
+    try:
+        await other.propose(b"during", 20.0)
+    finally:
+        monkeypatch.undo()
+        await frozen.stop(0.1)
