@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from node.admin.bodies import MAX_BODY
+from node.admin.pulse import Pulse
 from node.errors import Rejected, Retry
 
 MAX_REQUESTS: Final = 512
@@ -23,13 +24,20 @@ CHUNK: Final = 64 << 10
 class Limits:
     """Counts what is held. Use from one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, pulse: Pulse | None = None) -> None:
         self.draining = False
+        self.pulse = pulse
         self._requests = 0
         self._bytes = 0
 
-    def enter(self) -> None:
-        """Raises Retry too_many_requests."""
+    def enter(self, *, change: bool = False) -> None:
+        """Raises Retry: too_many_requests, or unavailable for a change that may have lain here unread for long."""
+        if change and self.pulse is not None and self.pulse.held_up():
+            raise Retry(
+                "this node was held up and the request may be an old one",
+                hint="nothing was changed; if it is still wanted, send it again",
+                after=0.6,
+            )
         if self._requests >= MAX_REQUESTS:
             raise Retry(
                 f"this node handles {MAX_REQUESTS} requests already",

@@ -24,6 +24,8 @@ from node.errors import Fatal, SafeError
 log = logging.getLogger("node.admin")
 
 PROBES = frozenset({"probe.live", "probe.ready"})
+READS = frozenset({"GET", "HEAD"})
+"""Methods that change nothing: they are in the audit log only when refused, or monitoring would bury the changes."""
 OPEN = PROBES | {"api.document"}
 """Actions without a token: probes cannot have one, and the document describes only what is public in the source."""
 
@@ -50,7 +52,7 @@ def middleware(services: Services, limits: Limits) -> Middleware:
             # The client is told that this connection ends, so that its next request goes elsewhere instead of into
             # a connection that is being closed.
             response.force_close()
-        if context.action not in PROBES:
+        if context.action not in PROBES and (request.method not in READS or response.status >= 400):
             took = int((clock.now() - started) * 1000)
             audit.write(context, took, response.status, result)
         return response
@@ -91,7 +93,7 @@ async def _admitted(request: web.Request, handler: Handler, services: Services, 
     action = current().action
     if action in PROBES:  # a busy node is not a dead one
         return await handler(request)
-    limits.enter()
+    limits.enter(change=request.method not in READS)
     try:
         async with asyncio.timeout(services.deadline):
             if action not in OPEN:

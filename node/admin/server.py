@@ -15,6 +15,7 @@ from aiohttp import web
 
 from node.admin.app import create_app
 from node.admin.limits import Limits
+from node.admin.pulse import BEAT, Pulse
 from node.admin.services import Services
 from node.settings import Address
 
@@ -45,7 +46,9 @@ class AdminServer:
     """Start once, stop once. `port` is the bound one, for a listen address with port 0."""
 
     def __init__(self, services: Services) -> None:
-        self._limits = Limits()
+        self._pulse = Pulse(services.clock)
+        self._limits = Limits(self._pulse)
+        self._beating: asyncio.Task[None] | None = None
         self._runner = web.AppRunner(
             create_app(services, self._limits),
             access_log=None,
@@ -61,10 +64,17 @@ class AdminServer:
 
     async def start(self, listen: Address, context: ssl.SSLContext) -> None:
         """Listens; the context decides certificate and TLS version (1.3 only). Raises OSError."""
+        self._pulse.beat()
+        self._beating = asyncio.get_running_loop().create_task(self._beat())
         await self._runner.setup()
         site = web.TCPSite(self._runner, listen.host, listen.port, ssl_context=context, backlog=256)
         await site.start()
         self.port = self._runner.addresses[0][1]
+
+    async def _beat(self) -> None:
+        while True:
+            self._pulse.beat()
+            await asyncio.sleep(BEAT)
 
     async def stop(self) -> None:
         """No new connections; each that is open gets one more answer, which says that it is the last; requests in
@@ -78,3 +88,5 @@ class AdminServer:
                 break
             await asyncio.sleep(GOODBYE_STEP)
         await self._runner.cleanup()
+        if self._beating is not None:
+            self._beating.cancel()

@@ -91,6 +91,7 @@ class RaftNode:
         self._greetings: dict[str, Message] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._stewarded = 0.0
+        self._reported: tuple[bool, str | None, int] = (False, None, 0)
 
     # -- life ----------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -166,10 +167,25 @@ class RaftNode:
             if self.core.last_applied != before:
                 self._applied()
             self.clients.stepped()
+            self._report()
             if self.core.more_to_do:
                 self.kick()
         except Exception as error:
             self._crash(error)
+
+    def _report(self) -> None:
+        """A log line when who leads has changed: the first thing to look for when something was slow."""
+        core = self.core
+        now = (core.leading, core.leader, core.term)
+        if now == self._reported or (core.leader is None and now[1] == self._reported[1]):
+            return
+        self._reported = now
+        if core.leading:
+            log.info("%s leads term %d", self.settings.name, core.term)
+        elif core.leader is not None:
+            log.info("%s follows %s in term %d", self.settings.name, name_of(core.leader), core.term)
+        else:
+            log.warning("%s knows of no leader, term %d", self.settings.name, core.term)
 
     def _crash(self, error: BaseException) -> None:
         if not self.failed.done():
@@ -265,12 +281,14 @@ class RaftNode:
 
     def peer_up(self, member: str, greeting: Message) -> None:
         self._greetings[member] = greeting
+        log.info("peer %s connected", member)
         self.core.peer_connected(member)
         self._bootstrap()
         self.kick()
 
     def peer_down(self, member: str) -> None:
         self._greetings.pop(member, None)
+        log.info("peer %s disconnected", member)
         self.clients.disconnected(member)
         self.core.peer_disconnected(member)
         self.kick()

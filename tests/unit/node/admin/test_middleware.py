@@ -94,5 +94,14 @@ async def test_probes_write_no_audit_line(api, audited):
 
 async def test_a_name_that_is_no_name_is_not_in_the_audit_line(api, audited):
     await api.call("GET", "/v1/secrets/a/HUNTER2%20value")
+    await api.call("DELETE", "/v1/secrets/a/HUNTER2%20value")
     await api.call("GET", "/v1/secrets?prefix=HUNTER2")
     assert len(audited) == 2 and "HUNTER2" not in str(audited)
+
+
+async def test_what_changes_nothing_is_audited_only_when_refused(api, audited):
+    await api.call("GET", "/v1/status")
+    await api.call("GET", "/v1/secrets")
+    assert audited == []
+    await api.call("GET", "/v1/status", token="wrong")
+    assert [line["status"] for line in audited] == [401]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 
 import pytest
 
@@ -71,3 +72,15 @@ async def test_a_planned_stop_answers_an_open_connection_once_more_and_says_it_i
     await stopping
     with pytest.raises(OSError):
         await api.call("GET", "/v1/status")
+
+
+async def test_a_change_that_lay_unread_while_the_process_was_held_up_is_not_carried_out(api):
+    """Its client may have given up on it and written something newer meanwhile."""
+    assert (await api.put("demo/db", b"new")).status == 200
+    time.sleep(1.2)  # the whole process: nothing is read, no timer runs
+    late = await api.put("demo/db", b"old")
+    assert (late.status, late.code) == (503, "unavailable") and late.headers["Retry-After"]
+    assert (await api.call("GET", "/v1/secrets/demo/db")).json["version"] == 1
+    async with asyncio.timeout(30):
+        while (await api.put("demo/db", b"newer")).status != 200:
+            await asyncio.sleep(0.05)
