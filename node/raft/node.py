@@ -247,7 +247,13 @@ class RaftNode:
 
         def saved(written: SnapshotMeta) -> None:
             self.core.snapshot_saved(written)
-            self._wal_thread.submit(self._wal.drop_below, self.core.log.base_index)
+            self._in_thread(
+                self._wal_thread,
+                self._wal.drop_below,
+                self.core.log.base_index,
+                then=lambda _: None,
+                otherwise=lambda error: log.error("old WAL segments could not be removed: %s", error),
+            )
             log.info("snapshot to %d, %d bytes", written.index, written.size)
 
         def failed(error: BaseException) -> None:
