@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from statefulset.cli.dev import folders, programs
+from statefulset.cli.dev.harness import DevCluster, Options
 
 Start = Callable[..., Any]
 Until = Callable[..., bool]
@@ -127,6 +129,31 @@ def test_no_tmpfs_is_one_line(tmp_path: Path) -> None:
     if folders.file_system(tmp_path) in folders.MEMORY:
         tmp_path = Path("/proc")
     assert "there is no tmpfs to write secrets to" in one_line(run(tmp_path, "--port", "0"))
+
+
+def test_a_wiped_volume_heals_itself(until: Until) -> None:
+    with DevCluster(Options(port=0, private=True)) as cluster:
+        assert cluster.safe("put", "demo/db", "--for", "demo/web", stdin=b"before").code == 0
+        cluster.settle()
+        leader = cluster.leader()
+        victim = next(name for name in cluster.names if name != leader)
+        member, pid = cluster.status()[victim]["member"], cluster.node(victim).pid
+        shutil.rmtree(cluster.home.node_data(victim))
+        os.kill(pid, signal.SIGKILL)
+
+        def healed() -> bool:
+            found = cluster.status()
+            mine, its = found.get(victim, {}), found.get(leader, {})
+            joined = mine.get("member") != member and mine.get("state") == "follower" and mine.get("ready")
+            return bool(joined and victim in its["voters"] and not its["learners"])
+
+        assert until(healed), cluster.trouble([victim], "").details
+        assert cluster.node(victim).pid != pid
+        cluster.kill(next(name for name in cluster.names if name not in (leader, victim)))
+        assert cluster.safe("put", "demo/db", stdin=b"after").code == 0, "its vote does not count"
+        assert until(lambda: holds(cluster.workloads["web"].mount / "db", b"after"))
+        cluster.settle()
+        assert cluster.status()[victim]["secrets"] == 1
 
 
 def test_too_few_descriptors_are_one_line(memory: Path) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from statefulset.cli import connection, output
-from statefulset.cli.dev import signals
+from statefulset.cli.dev import programs, signals
 from statefulset.cli.dev.errors import DevError
 from statefulset.cli.errors import DONE, REFUSED, usage
 
@@ -110,9 +110,10 @@ def _run(options: Options) -> int:
     cluster = DevCluster(options, teller)
     try:
         cluster.start()
-        output.say(how_to(cluster, connection.SHM / f"raftsafe-dev-{os.getuid()}"))
+        safe = programs.invocation(sys.argv[0])
+        output.say(how_to(cluster, connection.SHM / f"raftsafe-dev-{os.getuid()}", safe))
         sys.stdout.flush()
-        _show(cluster, teller)
+        _show(cluster, teller, safe)
     except signals.Stopped as stopped:
         signals.leave()
         _note(f"safe dev: {stopped}, stopping ...")
@@ -141,15 +142,15 @@ class _Teller:
         self.sink(f"{time.strftime('%H:%M:%S')}  {line}")
 
 
-def how_to(cluster: DevCluster, expected: Path) -> str:
-    """What to type in another terminal. `expected`: the folder that `safe` finds by itself."""
+def how_to(cluster: DevCluster, expected: Path, safe: str) -> str:
+    """What to type in another terminal. `expected`: the folder that `safe` finds by itself; `safe`: how to call it."""
     lines = [f"{len(cluster.names)} nodes are ready; admin API: {', '.join(cluster.servers())}"]
     if cluster.home.path != expected:
         lines.append("In another terminal, first:")
         lines += [f"  export {key}={text}" for key, text in cluster.client_env().items()]
     lines.append("In another terminal:" if len(lines) == 1 else "then:")
-    lines.append("  printf s3cret | safe put demo/db --for demo/web")
-    lines.append("  safe list")
+    lines.append(f"  printf s3cret | {safe} put demo/db --for demo/web")
+    lines.append(f"  {safe} list")
     for workload in cluster.workloads.values():
         lines.append(f"Files of {workload.namespace}/{workload.serviceaccount}: {workload.mount}")
     lines.append(f"Logs: {cluster.home.logs}; data (encrypted): {cluster.home.data}")
@@ -157,7 +158,7 @@ def how_to(cluster: DevCluster, expected: Path) -> str:
     return "\n".join(lines)
 
 
-def _show(cluster: DevCluster, teller: _Teller) -> None:
+def _show(cluster: DevCluster, teller: _Teller, safe: str) -> None:
     """The live picture on a terminal, else lines on standard output. Ends with signals.Stopped only."""
     from statefulset.cli.dev import view
 
@@ -175,12 +176,12 @@ def _show(cluster: DevCluster, teller: _Teller) -> None:
     from rich.text import Text
 
     console = Console()
-    live = Live(view.picture(view.observe(cluster)), console=console, auto_refresh=False)
+    live = Live(view.picture(view.observe(cluster), safe), console=console, auto_refresh=False)
     teller.sink = lambda line: console.print(Text(output.printable(line)))
     try:
         with live:
             while True:
-                live.update(view.picture(view.observe(cluster)), refresh=True)
+                live.update(view.picture(view.observe(cluster), safe), refresh=True)
                 time.sleep(INTERVAL)
     except OSError:
         raise signals.Stopped(signal.SIGHUP) from None  # the terminal is gone

@@ -20,11 +20,13 @@ from typing import Final
 from statefulset.cli.dev.errors import DevError
 
 MEMORY: Final = frozenset({"tmpfs", "ramfs"})
-ROOM: Final = 64 << 20
-"""Bytes free at least: logs of 16 MiB a node are trimmed, and each workload holds a few generations of its secrets."""
+ROOM: Final = 16 << 20
+"""Bytes free at least: four logs of at most 2 MiB, and a few generations of the secrets of one workload. A check fills
+4 MiB. Twice this is well below the 64 MiB of a container's /dev/shm, so that a check runs beside a `safe dev`."""
 TRIES: Final = 50
 PAUSE: Final = 0.02
 DATA_PREFIX: Final = "raftsafe-dev-data-"
+SCARCE: Final = "has only"
 CHOSEN: Final = "SAFE_DEV_MEMORY"
 MOUNTS: Final = "/proc/self/mountinfo"
 
@@ -57,7 +59,7 @@ def _unfit(path: Path, mounts: str) -> str:
     if not os.access(path, os.W_OK | os.X_OK):
         return "is not writable"
     room = free.f_bavail * free.f_frsize
-    return "" if room >= ROOM else f"has {room >> 20} MiB free, {ROOM >> 20} are needed"
+    return "" if room >= ROOM else f"{SCARCE} {room >> 20} MiB free, {ROOM >> 20} are needed"
 
 
 def candidates(env: Mapping[str, str]) -> list[Path]:
@@ -69,18 +71,23 @@ def candidates(env: Mapping[str, str]) -> list[Path]:
     return [Path("/dev/shm"), *([Path(runtime)] if runtime.startswith("/") else [])]  # noqa: S108 - it is checked
 
 
-def find_memory(places: Iterable[Path], mounts: str = MOUNTS) -> Path:
-    """The first of `places` that is in memory, writable and has room. Raises DevError, with what is wrong with each."""
-    wrong = []
+def find_memory(places: Iterable[Path], mounts: str = MOUNTS, *, chosen: bool = False) -> Path:
+    """The first of `places` that is in memory, writable and has room. Raises DevError, with what is wrong with each.
+    `chosen`: they come from SAFE_DEV_MEMORY."""
+    wrong, full = [], False
     for place in places:
         reason = _unfit(place, mounts)
         if not reason:
             return place
-        wrong.append(f"{place}: {reason}")
-    raise DevError(
-        f"there is no tmpfs to write secrets to ({'; '.join(wrong)}): mount one there, or set XDG_RUNTIME_DIR to one",
-        code="no_tmpfs",
-    )
+        scarce = reason.startswith(SCARCE)
+        wrong.append(f"{place} {reason}" if scarce else f"{place}: {reason}")
+        full = full or scarce
+    seen = "; ".join(wrong)
+    if full:
+        other = f"set {CHOSEN} to another tmpfs" + (", or unset it" if chosen else "")
+        raise DevError(f"{seen}: make room, or {other}", code="no_room")
+    remedy = f"set {CHOSEN} to one, or unset it" if chosen else "mount one there, or set XDG_RUNTIME_DIR to one"
+    raise DevError(f"there is no tmpfs to write secrets to ({seen}): {remedy}", code="no_tmpfs")
 
 
 class Claim:

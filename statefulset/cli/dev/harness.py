@@ -15,7 +15,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,16 +77,31 @@ def silent(_: str) -> None:
     """For those who do not want to be told."""
 
 
-def end_marked(pid: int, word: bytes) -> bool:
-    """Send SIGKILL to the process if `word` stands in its environment; whether it did. The descriptor is taken before
-    the look, so that the signal cannot reach another process that got the number meanwhile."""
+def end_ours(pid: int, word: bytes, sessions: Collection[int] = ()) -> bool:
+    """Send SIGKILL to the process if `word` stands in its environment or its session is one of `sessions`; whether it
+    did. The descriptor is taken before the look, so that the signal cannot reach another process that got the number
+    meanwhile."""
     with contextlib.suppress(OSError), contextlib.ExitStack() as stack:  # gone, or another user's
         descriptor = os.pidfd_open(pid)
         stack.callback(os.close, descriptor)
-        if word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+        if session_of(pid) in sessions or word in _environment(pid):
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             return True
     return False
+
+
+def session_of(pid: int) -> int:
+    """Its session by proc(5) stat, which everybody may read; 0 if it has ended. Raises OSError."""
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[3])
+
+
+def _environment(pid: int) -> list[bytes]:
+    """Empty for a process that is not dumpable, as nodes and sidecars are not, unless we are root."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 class DevCluster:
@@ -124,7 +139,7 @@ class DevCluster:
         """Everything, until all nodes are ready and the sidecars run. Raises DevError."""
         options = self.options
         folders.check_descriptors(FILES)
-        memory = folders.find_memory(folders.candidates(os.environ))
+        memory = folders.find_memory(folders.candidates(os.environ), chosen=bool(os.environ.get(folders.CHOSEN)))
         with shield():
             self.home = home.open_(memory, private=options.private, keep=options.keep, nodes=options.nodes)
             self._closing.callback(self.home.close)
@@ -176,11 +191,14 @@ class DevCluster:
         return [*self.home.left(), *(f"process {pid}" for pid in self._left_running())]
 
     def _left_running(self) -> list[int]:
-        """Processes that carry our mark: what a child has started and not ended. They are ended here."""
+        """Processes that carry our mark or live in the session of a child: what a child has started and not ended. They
+        are ended here."""
         word, out = os.fsencode(f"{programs.MARK}={self.home.path}"), []
+        sessions = self.supervisor.sessions()
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid() and end_marked(int(entry.name), word):
-                out.append(int(entry.name))
+            pid = int(entry.name) if entry.name.isdigit() else 0
+            if pid not in (0, os.getpid()) and end_ours(pid, word, sessions):
+                out.append(pid)
         return out
 
     # -- nodes -------------------------------------------------------------------------------------------------------

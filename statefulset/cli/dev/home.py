@@ -130,6 +130,7 @@ def _recognise(path: Path, nodes: int) -> None:
     try:
         found = json.loads(file.read_text("utf-8"))["nodes"]
     except (ValueError, KeyError, TypeError):
-        raise DevError(f"{file} is damaged; it should say for example {{'nodes': {nodes}}}", code="folder") from None
+        example = json.dumps({"nodes": nodes})
+        raise DevError(f"{file} is damaged; it should say for example {example}", code="folder") from None
     if found != nodes:
         raise DevError(f"--dir {path} holds a cluster of {found} nodes: start it with --nodes {found}", code="folder")

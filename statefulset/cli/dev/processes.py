@@ -30,15 +30,15 @@ LIVED: Final = 30.0
 """Seconds after which a process counts as healthy, and the delay starts anew."""
 GRACE: Final = 4.0
 """Seconds between SIGTERM and SIGKILL at the end."""
-LOG_MAX: Final = 16 << 20
-LOG_KEPT: Final = 4 << 20
+LOG_MAX: Final = 2 << 20
+LOG_KEPT: Final = 1 << 20
 """Logs are in memory: past the first size all but the second is dropped."""
 TAIL: Final = 64 << 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What to run. `argv[0]` is a path; output of both kinds is appended to `log`."""
+    """What to run. `argv[0]` is a path; output of both kinds is appended to `log`; `cwd` is made if it is gone."""
 
     name: str
     argv: tuple[str, ...]
@@ -80,6 +80,7 @@ class Process:
         """Raises OSError."""
         assert not self.alive
         program = self.program
+        program.cwd.mkdir(mode=0o700, exist_ok=True)  # a node whose volume was wiped begins with an empty one
         with program.log.open("ab") as log:
             self._popen = subprocess.Popen(
                 bound(program.argv),
@@ -206,6 +207,12 @@ class Supervisor:
             out, self._deaths = self._deaths, []
         return out
 
+    def sessions(self) -> frozenset[int]:
+        """The sessions of all it has started, for those who look for what is left in them. Each child leads one, and
+        its number is free for others only when nobody is left in it: one whose number another process has is over."""
+        own = {process.pid for process in self._processes.values() if process.alive}
+        return frozenset(pid for pid in self.pids if pid in own or not Path(f"/proc/{pid}").exists())
+
     def _said(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # nobody reads any more: no reason to stop watching
             self._teller(line)
@@ -262,7 +269,7 @@ class Supervisor:
             self._launch(self._processes[name])
         except OSError as error:
             self._due[name] = now + DELAY_MAX
-            self._said(f"{name} cannot be started: {error.strerror}")
+            self._said(f"{name} cannot be started: {error.filename}: {error.strerror}")
             return
         self._said(f"{name} is started again (process {self._processes[name].pid})")
 

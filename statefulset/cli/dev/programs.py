@@ -6,7 +6,10 @@ What it refuses to do: pass on SAFE_* variables of the person's own shell, which
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +32,21 @@ def command(name: str) -> tuple[str, ...]:
     if os.access(beside, os.X_OK):
         return (str(beside),)
     return (sys.executable, "-m", MODULES[name])
+
+
+def invocation(called: str) -> str:
+    """What a person types to run the `safe` that is running, `called` being its argv[0]: the bare name if a shell finds
+    this very file by it, else the path, from the current folder if it lies below."""
+    if Path(called).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m {MODULES['safe']}"
+    found = shutil.which("safe")
+    with contextlib.suppress(OSError):
+        if found is not None and os.path.samefile(found, called):
+            return "safe"
+    path = os.path.abspath(called)
+    if Path(path).is_relative_to(Path.cwd()):
+        called = os.path.relpath(path)
+    return shlex.quote(called if os.sep in called else os.path.join(os.curdir, called))
 
 
 def clean(env: Mapping[str, str]) -> dict[str, str]:

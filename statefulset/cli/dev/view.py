@@ -7,7 +7,7 @@ What it refuses to do: show a value, or anything that the API of the nodes does 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -17,8 +17,12 @@ from rich.text import Text
 from statefulset.cli.dev.harness import DevCluster
 from statefulset.cli.output import printable
 
-SHOWN: Final = 12
-"""Rows of secrets in the picture; `safe list` shows all."""
+SHOWN: Final = 8
+"""Rows of secrets in the picture, which fits 24 lines so; `safe list` shows all."""
+LONGEST: Final = 28
+"""Characters of a name in the picture."""
+FEW: Final = 6
+"""Names of secrets or workloads in one cell of the picture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,22 +81,36 @@ def node_row(name: str, status: Mapping[str, Any] | None, process: str) -> tuple
     return name, state, *numbers, process
 
 
-def holding(report: Mapping[str, Any] | None) -> str:
+def holding(report: Mapping[str, Any] | None, join: Callable[[Sequence[str]], str] = ", ".join) -> str:
     """What one sidecar has in its files, as its node reports it."""
     if report is None:
         return "not connected; its files stay as they are"
-    placed = ", ".join(f"{name}@{version}" for name, version in sorted(report["placed"].items())) or "nothing yet"
+    placed = join([f"{name}@{version}" for name, version in sorted(report["placed"].items())]) or "nothing yet"
     notes = [str(report["error"])] if report["error"] else []
     notes += ["stale"] if report["stale"] else []
     return printable(placed + (f" ({', '.join(notes)})" if notes else ""))
+
+
+def shorten(text: str, width: int = LONGEST) -> str:
+    """With an ellipsis in the middle if it is longer: names differ at their ends as often as at their beginnings."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them, shortened, and how many there are besides."""
+    more = [f"{len(names) - FEW} more"] if len(names) > FEW else []
+    return ", ".join([*map(shorten, names[:FEW]), *more])
 
 
 def _table(*head: str) -> Table:
     return Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
 
 
-def picture(snapshot: Snapshot) -> RenderableType:
-    """All of it, for rich."""
+def picture(snapshot: Snapshot, safe: str = "safe") -> RenderableType:
+    """All of it, for rich. `safe`: how that is called here."""
     nodes = _table("node", "state", "term", "commit", "applied", "secrets", "sidecars", "")
     for name, status in snapshot.nodes.items():
         row = node_row(name, status, snapshot.processes.get(name, ""))
@@ -100,14 +118,17 @@ def picture(snapshot: Snapshot) -> RenderableType:
         nodes.add_row(*(Text(cell) for cell in row), style=style)
     pods = _table("workload", "node", "holds")
     for name, report in snapshot.sidecars.items():
-        pods.add_row(Text(name), Text(str(report["node"]) if report else "-"), Text(holding(report)))
+        pods.add_row(Text(name), Text(str(report["node"]) if report else "-"), Text(holding(report, few)))
     secrets = _table("secret", "version", "given to")
     for record in snapshot.secrets:
-        given = ", ".join(record["grants"]) or "nobody yet"
-        secrets.add_row(*(Text(printable(cell)) for cell in (record["name"], str(record["version"]), given)))
+        row = (shorten(record["name"]), str(record["version"]), few(record["grants"]) or "nobody yet")
+        if record["deleted"]:
+            row = (row[0], f"{row[1]} deleted", row[2])
+        cells = (Text(printable(cell), no_wrap=True, overflow="ellipsis") for cell in row)
+        secrets.add_row(*cells, style="dim" if record["deleted"] else "")
     parts: list[RenderableType] = [Text(headline(snapshot), style="bold"), Text(), nodes, Text(), pods]
     if snapshot.secrets:
-        parts += [Text(), secrets, *([Text("... and more: safe list")] if snapshot.more else [])]
+        parts += [Text(), secrets, *([Text(f"... and more: {safe} list")] if snapshot.more else [])]
     return Group(*parts)
 
 

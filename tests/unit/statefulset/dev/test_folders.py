@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from statefulset.cli.dev import folders
+from statefulset.cli.dev import folders, processes
 from statefulset.cli.dev.errors import DevError
 
 
@@ -48,8 +48,24 @@ def test_without_memory_each_place_is_named_with_its_reason(tmp_path: Path) -> N
 
 def test_too_little_room_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "ROOM", 1 << 62)
-    with pytest.raises(DevError, match="MiB free"):
+    with pytest.raises(DevError, match=f"^{tmp_path} has only [0-9]+ MiB free, [0-9]+ are needed: make") as caught:
         folders.find_memory([tmp_path], mounts(tmp_path, "tmpfs"))
+    assert caught.value.code == "no_room"
+    assert caught.value.message.endswith("set SAFE_DEV_MEMORY to another tmpfs")
+
+
+def test_who_chose_the_place_is_told_of_the_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DevError, match=r"set SAFE_DEV_MEMORY to one, or unset it$"):
+        folders.find_memory([tmp_path], mounts(tmp_path, "ext4"), chosen=True)
+    monkeypatch.setattr(folders, "ROOM", 1 << 62)
+    with pytest.raises(DevError, match=r"set SAFE_DEV_MEMORY to another tmpfs, or unset it$"):
+        folders.find_memory([tmp_path], mounts(tmp_path, "tmpfs"), chosen=True)
+
+
+def test_a_check_beside_a_dev_fits_the_shm_of_a_container() -> None:
+    logs = 4 * processes.LOG_MAX
+    assert logs < folders.ROOM
+    assert 2 * folders.ROOM + logs <= 64 << 20
 
 
 def test_where_it_looks() -> None:

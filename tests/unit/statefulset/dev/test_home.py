@@ -87,7 +87,7 @@ def test_a_kept_folder_that_is_not_ours_is_not_touched(tmp_path: Path, text: str
         home.open_(memory, private=False, keep=kept, nodes=3)
     assert [path.name for path in kept.iterdir()] == ["thesis"]
     (kept / "dev.json").write_text(text)
-    with pytest.raises(DevError, match="is damaged"):
+    with pytest.raises(DevError, match=r'is damaged; it should say for example \{"nodes": 3\}$'):
         home.open_(memory, private=False, keep=kept, nodes=3)
     (tmp_path / "file").write_text("x")
     with pytest.raises(DevError, match="cannot be used"):

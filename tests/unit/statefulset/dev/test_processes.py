@@ -223,6 +223,32 @@ def test_a_reader_that_went_away_does_not_stop_the_watching(program: Programs, m
         supervisor.stop([])
 
 
+def test_a_folder_that_is_gone_is_made_again(make: Make, said: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    argv = (sys.executable, "-c", SLEEP)
+    supervisor = make(True)
+    process = supervisor.start(Program("one", argv, dict(os.environ), tmp_path / "log", folder))
+    supervisor.watch()
+    for starts in (2, 3):
+        folder.rmdir()
+        os.kill(process.pid, signal.SIGKILL)
+        assert until(lambda wanted=starts: process.starts == wanted and process.alive)  # type: ignore[misc]
+        assert folder.is_dir()
+    assert until(lambda: "is started again" in said[-1])
+
+
+def test_what_cannot_be_started_is_told_with_the_path(make: Make, said: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    supervisor = make(True)
+    process = supervisor.start(Program("one", (sys.executable, "-c", SLEEP), {}, tmp_path / "log", folder))
+    supervisor.watch()
+    folder.rmdir()
+    folder.write_text("in the way")
+    os.kill(process.pid, signal.SIGKILL)
+    assert until(lambda: len(said) == 2)
+    assert said[1] == f"one cannot be started: {folder}: File exists"
+
+
 def test_a_long_log_is_cut_while_its_writer_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with path.open("ab", buffering=0) as writer:

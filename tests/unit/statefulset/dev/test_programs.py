@@ -19,6 +19,26 @@ def test_the_installed_command_is_preferred(tmp_path: Path, monkeypatch: pytest.
     assert programs.command("safe-node") == (str(beside),)
 
 
+def test_the_command_is_shown_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below, other = tmp_path / "a b" / "safe", tmp_path / "bin" / "safe"
+    for file in (below, other):
+        file.parent.mkdir()
+        file.write_text("#!/bin/sh\n")
+        file.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(other.parent))
+    assert programs.invocation(str(other)) == "safe"
+    assert programs.invocation(str(below)) == "'a b/safe'"
+    monkeypatch.setenv("PATH", "")
+    assert programs.invocation("bin/safe") == "bin/safe"
+    assert programs.invocation(str(other)) == "bin/safe"
+    monkeypatch.chdir(other.parent)
+    assert programs.invocation(str(other)) == "./safe"
+    assert programs.invocation("../bin/safe") == "./safe"
+    assert programs.invocation("../a b/safe") == "'../a b/safe'"
+    assert programs.invocation("/x/statefulset/cli/__main__.py") == f"{sys.executable} -m statefulset.cli"
+
+
 def test_settings_of_the_persons_own_shell_are_not_passed_on() -> None:
     assert programs.clean({"SAFE_SERVER": "https://production", "PATH": "/bin"}) == {"PATH": "/bin"}
 

@@ -32,13 +32,16 @@ SNAPSHOT = view.Snapshot(
     nodes={"safe-0": node("safe-0", state="leader"), "safe-1": node("safe-1"), "safe-2": None},
     processes={"safe-0": "process 1", "safe-1": "process 2", "safe-2": "was ended by SIGKILL"},
     sidecars={"web": report(), "web-2": None},
-    secrets=({"name": "demo/db", "version": 7, "grants": ["demo/web"]}, {"name": "x/y", "version": 1, "grants": []}),
+    secrets=(
+        {"name": "demo/db", "version": 7, "grants": ["demo/web"], "deleted": False},
+        {"name": "x/y", "version": 1, "grants": [], "deleted": False},
+    ),
     more=True,
 )
 
 
-def drawn(snapshot: view.Snapshot) -> str:
-    console = Console(width=120, record=True, file=None, force_terminal=False)
+def drawn(snapshot: view.Snapshot, width: int = 120) -> str:
+    console = Console(width=width, record=True, file=None, force_terminal=False)
     with console.capture() as capture:
         console.print(view.picture(snapshot))
     return capture.get()
@@ -58,6 +61,33 @@ def test_the_picture_shows_nodes_leader_secrets_and_what_pods_hold() -> None:
         assert words in text
     row = next(line for line in text.splitlines() if line.startswith("safe-1"))
     assert row.split() == ["safe-1", "follower", "3", "41", "40", "2", "1", "process", "2"]
+
+
+def test_a_deleted_secret_is_marked() -> None:
+    gone = {"name": "x/y", "version": 2, "grants": ["demo/web"], "deleted": True}
+    text = drawn(dataclasses.replace(SNAPSHOT, secrets=(*SNAPSHOT.secrets, gone)))
+    assert [line.split() for line in text.splitlines() if "deleted" in line] == [["x/y", "2", "deleted", "demo/web"]]
+
+
+def test_long_names_hide_nothing_on_a_small_terminal() -> None:
+    name = f"namespace/{'x' * 200}-password"
+    many = {f"demo/{'y' * 100}{number}": number for number in range(40)}
+    secrets = tuple(
+        {"name": name, "version": number, "grants": [f"{name}{n}" for n in range(50)], "deleted": number % 2 == 1}
+        for number in range(view.SHOWN)
+    )
+    lines = drawn(dataclasses.replace(SNAPSHOT, secrets=secrets, sidecars={"web": report(placed=many)}), 80)
+    assert len(lines.splitlines()) <= 24, lines
+    assert lines.count("namespace/xxxx…xxxx-password ") == view.SHOWN, lines
+    assert lines.count("deleted") == view.SHOWN // 2
+    assert "34 more" in " ".join(lines.split())
+    assert "and more: safe list" in lines
+
+
+def test_names_are_shortened_in_the_middle() -> None:
+    assert view.shorten("abcdefgh", 8) == "abcdefgh"
+    assert view.shorten("abcdefghi", 8) == "abcd…ghi"
+    assert view.shorten("abcdefghi", 7) == "abc…ghi"
 
 
 def test_an_empty_cluster_can_be_drawn() -> None:
