@@ -88,6 +88,10 @@ def main() -> None:
         hint = f"\nhint: {error.hint}" if error.hint else ""
         print(f"safe-node: {error.message}{hint}", file=sys.stderr)  # noqa: T201 - the last line of the log
         code = STOPPED_BY_FAULT if isinstance(error, Fatal) else 1
+    except ModuleNotFoundError as missing:
+        # The plain install is the sidecar's: two packages and no node.
+        print(f"safe-node: the package {missing.name} is missing; install raftsafe[node]", file=sys.stderr)  # noqa: T201
+        code = 1
     except OSError as error:
         print(f"safe-node: {error}", file=sys.stderr)  # noqa: T201
         code = 1

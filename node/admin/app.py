@@ -38,6 +38,7 @@ def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
         Route("GET", one, "secret.get", secrets.get),
         Route("DELETE", one, "secret.delete", secrets.delete),
         Route("POST", f"{one}/undelete", "secret.undelete", secrets.undelete),
+        Route("POST", f"{one}/purge", "secret.purge", secrets.purge),
         Route("POST", f"{one}/grants", "secret.grants", secrets.grants),
         Route("GET", "/v1/secrets", "secret.list", secrets.list),
         Route("GET", "/v1/status", "cluster.status", cluster.status),

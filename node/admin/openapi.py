@@ -127,6 +127,18 @@ _UNDELETE: Final[Json] = {
         "responses": _answers("it is back", _ref("Written"), *_CHANGE),
     },
 }
+_PURGE: Final[Json] = {
+    "parameters": _NAME,
+    "post": {
+        "operationId": "purgeSecret",
+        "summary": "Remove a secret with all its versions and grants, for good. There is no request body.",
+        "parameters": [
+            _KEY,
+            _query("if_version", {"type": "integer", "minimum": 1}, "only if this is the version now"),
+        ],
+        "responses": _answers("it is gone", _ref("Written"), *_CHANGE),
+    },
+}
 _GRANTS_PATH: Final[Json] = {
     "parameters": _NAME,
     "post": {
@@ -278,6 +290,7 @@ DOCUMENT: Final[Json] = {
     "paths": {
         "/v1/secrets/{namespace}/{name}": _SECRET,
         "/v1/secrets/{namespace}/{name}/undelete": _UNDELETE,
+        "/v1/secrets/{namespace}/{name}/purge": _PURGE,
         "/v1/secrets/{namespace}/{name}/grants": _GRANTS_PATH,
         "/v1/secrets": _LIST,
         "/v1/status": {

@@ -110,6 +110,12 @@ class Secrets:
         bodies.query(request)
         return await self._commit(commands.Undelete(**self._base(request), name=name))
 
+    async def purge(self, request: web.Request) -> web.Response:
+        name = context.secret_name(request)
+        query = bodies.query(request, "if_version")
+        if_version = bodies.query_integer(query, "if_version", 1, bodies.MAX_INT)
+        return await self._commit(commands.Purge(**self._base(request), name=name, if_version=if_version))
+
     async def grants(self, request: web.Request) -> web.Response:
         """With both lists, add is committed first: who swaps one workload for another never has neither."""
         name = context.secret_name(request)

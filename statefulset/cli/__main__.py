@@ -6,16 +6,21 @@ message of an error it does not know; either may quote a value.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 
-import click
+try:
+    import click
 
-from statefulset.cli import output
-from statefulset.cli.errors import DONE, REFUSED, USAGE, CliError, usage
-from statefulset.cli.group import safe
+    from statefulset.cli import output
+    from statefulset.cli.errors import DONE, INTERRUPTED, REFUSED, USAGE, CliError, usage
+    from statefulset.cli.group import safe
+except ModuleNotFoundError as missing:
+    # The plain install is the sidecar's: two packages and no command line.
+    sys.exit(f"safe: the package {missing.name} is missing; install raftsafe[cli]")
 
 
 def _unknown(error: Exception) -> CliError:
@@ -44,15 +49,24 @@ def run(args: Sequence[str]) -> int:
         output.fail(usage(error.format_message(), f"see `{where} --help`"), as_json=as_json)
         return USAGE
     except click.Abort:
-        output.note("safe: stopped; nothing was sent" if not sys.stdin.isatty() else "\nsafe: stopped")
-        return REFUSED
-    except BrokenPipeError:
-        # The reader of our output went away (`safe list | head`); Python must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.note("\nsafe: stopped")
+        return INTERRUPTED
+    except (output.OutputLostError, BrokenPipeError):
+        _silence()
+        if output.Applied.made:
+            output.note("safe: done; the answer could not be written to standard output")
+            return DONE
+        output.note("safe: standard output cannot be written")
         return REFUSED
     except Exception as error:
         output.fail(_unknown(error), as_json=as_json)
         return REFUSED
+
+
+def _silence() -> None:
+    """Python must not complain at exit about an output that is gone (`safe list | head`)."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from statefulset.cli import output
 from statefulset.cli.connection import Connection
 from statefulset.cli.errors import AWAY, REFUSED, CliError, usage
 from statefulset.cli.rounds import Failure, Rounds, Stop, Try, Wait
@@ -73,7 +74,9 @@ class Client:
 
     def change(self, method: str, path: str, params: Mapping[str, str] | None = None, body: object = None) -> Answer:
         """One change, applied once however often it has to be sent. Raises CliError: refused (1), away (3)."""
-        return self._call(method, path, params, body, patient=True)
+        answer = self._call(method, path, params, body, patient=True)
+        output.Applied.made = True
+        return answer
 
     def ask_each(self, path: str) -> list[Answer | Failure]:
         """GET from every server once, for what only all of them together know. Raises CliError on a refusal."""

@@ -56,6 +56,10 @@ def find(env: Mapping[str, str], uid: int, shm: Path = SHM) -> Connection:
             )
         ca_file = Path(env["SAFE_CA_FILE"]) if env.get("SAFE_CA_FILE") else None
         return _checked(env["SAFE_SERVER"].split(","), ca_file, Path(env["SAFE_TOKEN_FILE"]))
+    for key in ("SAFE_TOKEN_FILE", "SAFE_CA_FILE"):
+        if env.get(key):
+            # Somebody means a real store; falling back to a `safe dev` here would look like success.
+            raise usage(f"{key} is set, SAFE_SERVER is not", _HOW)
     return _dev(shm / f"raftsafe-dev-{uid}", uid)
 
 

@@ -12,6 +12,8 @@ REFUSED: Final = 1
 """The store answered and refused (invalid, conflict, not found, forbidden ...): repeating it changes nothing."""
 USAGE: Final = 2
 """The command line, a file or a setting is wrong: nothing was sent."""
+INTERRUPTED: Final = 130
+"""Ctrl-C or Ctrl-D at a prompt, as shells have it: nothing was sent."""
 AWAY: Final = 3
 """No node could do it now (no quorum, unavailable, cannot connect): repeating it later may help."""
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "list": "statefulset.cli.secret:list_",
     "delete": "statefulset.cli.secret:delete",
     "undelete": "statefulset.cli.secret:undelete",
+    "purge": "statefulset.cli.secret:purge",
     "grant": "statefulset.cli.secret:grant",
     "revoke": "statefulset.cli.secret:revoke",
     "status": "statefulset.cli.cluster:status",

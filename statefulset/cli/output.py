@@ -40,12 +40,32 @@ def when(ms: int | None) -> str:
         return f"{ms} ms"
 
 
+class Applied:
+    """Whether a change was acknowledged: then the command is done, whatever becomes of its output."""
+
+    made = False
+
+
+class OutputLostError(Exception):
+    """Standard output is closed, full or read by nobody any more."""
+
+
 def say(text: str) -> None:
-    sys.stdout.write(printable(text) + "\n")
+    """Raises OutputLostError."""
+    _write(printable(text) + "\n")
 
 
 def say_json(data: Any) -> None:
-    sys.stdout.write(json.dumps(data, indent=2) + "\n")
+    """Raises OutputLostError."""
+    _write(json.dumps(data, indent=2) + "\n")
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):  # full or a broken pipe; closed later; closed from the start
+        raise OutputLostError from None
 
 
 def note(text: str) -> None:

@@ -112,7 +112,7 @@ def put(
     """
     ask = _ask if sys.stdin is not None and sys.stdin.isatty() else None
     client = options.client(timeout)  # before the prompt: nobody should type a value to learn that a setting is missing
-    data = values.gather(fields, from_files, file, sys.stdin.buffer, ask)
+    data = values.gather(fields, from_files, file, sys.stdin.buffer if sys.stdin is not None else None, ask)
     body: dict[str, Any] = {"fields": {field: base64.b64encode(value).decode() for field, value in data.items()}}
     if grants:
         body["grants"] = list(dict.fromkeys(grants))
@@ -123,6 +123,8 @@ def put(
     if as_json:
         output.say_json(answer)
         return
-    output.say(f"{answer['name']} is at version {answer['version']}")
+    for field in sorted(field for field, value in data.items() if not value):
+        output.note(f"note: the field {field} is empty (0 bytes)")
+    output.say(f"{answer['name']} is at version {answer['version']} ({sum(map(len, data.values()))} bytes)")
     if answer["version"] == 1 and not grants:
         output.note(f"no workload gets it yet; next: safe grant {name} NAMESPACE/SERVICEACCOUNT")

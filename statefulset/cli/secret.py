@@ -6,11 +6,13 @@ What it refuses to do: show a value. No route returns one.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from statefulset.cli import options, output
+from statefulset.cli.errors import REFUSED, CliError, usage
 
 PAGE = 500
 """Secrets a request of `safe list`: some 200 KiB of JSON, far from what would keep a node busy."""
@@ -95,7 +97,7 @@ def list_(namespace: str | None, prefix: str | None, local: bool, as_json: bool,
         rows = [
             (
                 record["name"],
-                str(record["version"]),
+                f"{record['version']} deleted" if record["deleted"] else str(record["version"]),
                 output.when(record["updated_ms"]),
                 _validity(record),
                 ",".join(record["grants"]) or "-",
@@ -104,7 +106,8 @@ def list_(namespace: str | None, prefix: str | None, local: bool, as_json: bool,
         ]
         output.say(output.table(("NAME", "VERSION", "UPDATED", "VALID", "GIVEN TO"), rows))
     else:
-        output.note("no secrets here yet; make one with `safe put NAMESPACE/NAME`")
+        some = namespace or prefix
+        output.note("no secret matches" if some else "no secrets here yet; make one with `safe put NAMESPACE/NAME`")
     _warn(stale)
 
 
@@ -137,6 +140,23 @@ def undelete(name: str, as_json: bool, timeout: float) -> None:
     _done(answer, as_json, f"{name} is back, at version {answer['version']}")
 
 
+@click.command(short_help="Remove a secret for good.")
+@options.secret_argument
+@click.option("--if-version", type=click.IntRange(min=1), metavar="N", help="Only if the version is N now.")
+@click.option("--yes", is_flag=True, help="Do not ask. Needed where there is no terminal to ask at.")
+@options.reading
+def purge(name: str, if_version: int | None, yes: bool, as_json: bool, timeout: float) -> None:
+    """Remove a secret with all its versions and grants. Nothing brings it back; `safe delete` is the gentle way."""
+    if not yes:
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise usage("purging cannot be undone and nobody can be asked here", "say --yes if you mean it")
+        click.confirm(f"Remove {name} and all its versions for good?", abort=True, err=True)
+    params = {} if if_version is None else {"if_version": str(if_version)}
+    with options.client(timeout) as client:
+        answer = client.change("POST", f"/v1/secrets/{name}/purge", params).data
+    _done(answer, as_json, f"{name} is gone")
+
+
 workloads_argument = click.argument(
     "workloads", type=options.WORKLOAD, nargs=-1, required=True, metavar="NAMESPACE/SERVICEACCOUNT..."
 )
@@ -167,7 +187,28 @@ def revoke(name: str, workloads: tuple[str, ...], as_json: bool, timeout: float)
 
     What a workload has read it knows: put a new value too, if it must not be used any more.
     """
-    body = {"remove": list(dict.fromkeys(workloads))}
+    path = f"/v1/secrets/{name}"
     with options.client(timeout) as client:
-        answer = client.change("POST", f"/v1/secrets/{name}/grants", body=body).data
-    _done(answer, as_json, f"{name} is no longer given to {', '.join(workloads)}")
+        before = client.read(path).data["grants"]
+        gone = [workload for workload in dict.fromkeys(workloads) if workload in before]
+        answer = client.change("POST", f"{path}/grants", body={"remove": gone}).data if gone else {}
+        after = client.read(path).data["grants"]
+    still = [(workload, grant) for workload in workloads for grant in after if _covers(grant, workload)]
+    if gone and (not still or not as_json):
+        _done(answer, as_json, f"{name} is no longer given to {', '.join(gone)}")
+    if still or len(gone) < len(set(workloads)):
+        raise _not_revoked(name, workloads, gone, still)
+
+
+def _covers(grant: str, workload: str) -> bool:
+    """Whether a grant that is left still reaches a workload, by a wildcard."""
+    return all(part in ("*", word) for part, word in zip(grant.split("/"), workload.split("/"), strict=True))
+
+
+def _not_revoked(name: str, workloads: tuple[str, ...], gone: list[str], still: list[tuple[str, str]]) -> CliError:
+    """What somebody who takes access away in a hurry must not miss."""
+    said = [f"{workload} still gets {name} through {grant}" for workload, grant in still]
+    reached = {workload for workload, _ in still}
+    said += [f"{name} was not granted to {w}" for w in workloads if w not in gone and w not in reached]
+    hint = f"see `safe get {name}`; revoke the grant by the name it was given"
+    return CliError("; ".join(said), code="not_granted", exit_code=REFUSED, hint=hint)

@@ -21,7 +21,7 @@ def gather(
     fields: Sequence[str],
     from_files: Sequence[tuple[str, Path]],
     file: Path | None,
-    stdin: BinaryIO,
+    stdin: BinaryIO | None,
     ask: Callable[[str], str] | None,
 ) -> dict[str, bytes]:
     """Field name -> bytes.
@@ -48,6 +48,8 @@ def gather(
             out[field] = _file(field, file)
         elif ask is not None:
             out[field] = ask(field).encode("utf-8", "surrogateescape")
+        elif stdin is None:
+            raise usage("standard input is closed", "give the value there, or with --file PATH")
         else:
             out[field] = stdin.read(LIMIT + 1)
     for field, path in from_files:

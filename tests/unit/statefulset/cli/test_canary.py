@@ -138,7 +138,7 @@ def test_the_cli_when_the_server_fails(everything, make_safe, server):
 def test_the_cli_when_the_answer_is_nonsense(everything, make_safe, tls, server):
     import threading
 
-    make_safe(server.url)("list")  # something for the log to hold
+    make_safe(server.url)("delete", "no/such")  # something for the log to hold
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

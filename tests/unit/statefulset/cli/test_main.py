@@ -19,7 +19,7 @@ import pytest
 
 def test_put_get_list_delete_undelete(safe, server):
     result = safe("put", "payments/db", "--for", "payments/api", stdin=b"s3cret")
-    assert (result.code, result.text) == (0, "payments/db is at version 1\n")
+    assert (result.code, result.text) == (0, "payments/db is at version 1 (6 bytes)\n")
     assert server.node.value("payments/db") == {"value": b"s3cret"}
     result = safe("get", "payments/db")
     assert result.code == 0 and "value (6 bytes)" in result.text and "payments/api" in result.text
@@ -388,7 +388,7 @@ def test_a_reader_that_goes_away(safe, server):
 
 def test_interrupted_at_the_prompt_nothing_is_sent(safe, server):
     code, shown = at_a_terminal(safe, ["put", "a/b"], [(b"Value", b"\x03")])
-    assert code == 1 and b"Traceback" not in shown
+    assert code == 130 and b"Traceback" not in shown
     assert len(server.node.store) == 0
 
 
@@ -405,3 +405,73 @@ def test_list_without_a_store_is_quick_compared_to_importing_everything(safe):
 
     everything = best("-c", "import statefulset.cli.client, aiohttp.web, cryptography.x509, rich.console")
     assert best("-m", "statefulset.cli", "list", "--help") < everything
+
+
+def shell(safe, line: str) -> subprocess.CompletedProcess[bytes]:
+    """A line as somebody types it; `safe` stands for this program."""
+    program = f"{sys.executable} -m statefulset.cli"
+    return subprocess.run(
+        ["/bin/sh", "-c", line.replace("safe", program)], env=safe.env, capture_output=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("out", [">&-", ">/dev/full"])
+def test_a_change_that_is_done_exits_0_whatever_becomes_of_its_output(safe, server, out):
+    done = shell(safe, f"printf w | safe put a/b {out}")
+    assert done.returncode == 0 and b"done" in done.stderr and b"internal" not in done.stderr
+    assert server.node.store.get("a/b").version == 1
+
+
+@pytest.mark.parametrize("out", [">&-", ">/dev/full"])
+def test_a_reading_whose_output_is_lost_says_so(safe, server, out):
+    done = shell(safe, f"safe list --json {out}")
+    assert done.returncode == 1 and b"standard output cannot be written" in done.stderr
+
+
+def test_a_closed_standard_input_is_a_usage_error(safe, server):
+    done = shell(safe, "safe put a/b <&-")
+    assert done.returncode == 2 and b"standard input is closed" in done.stderr
+    assert len(server.node.store) == 0
+
+
+def test_an_empty_value_is_stored_and_said(safe, server):
+    result = safe("put", "a/b", "--for", "a/x", stdin=b"")
+    assert result.code == 0 and "(0 bytes)" in result.text and "the field value is empty" in result.error
+    assert "(3 bytes)" in safe("put", "a/b", stdin=b"abc").text
+
+
+def test_revoke_says_what_is_still_reached(safe, server):
+    safe("put", "a/b", "--for", "a/*", "--for", "a/x", stdin=b"1")
+    both = safe("revoke", "a/b", "a/x")
+    assert both.code == 1 and "a/x still gets a/b through a/*" in both.error
+    assert server.node.store.get("a/b").grants == ("a/*",)
+    wildcard = safe("revoke", "a/b", "a/x")
+    assert wildcard.code == 1 and "still gets" in wildcard.error
+    unknown = safe("revoke", "a/b", "no/one")
+    assert unknown.code == 1 and "a/b was not granted to no/one" in unknown.error and "no longer" not in unknown.text
+    assert safe("revoke", "a/b", "a/*").code == 0
+    assert server.node.store.get("a/b").grants == ()
+
+
+def test_purge_is_for_good_and_asks_first(safe, server):
+    safe("put", "a/b", stdin=b"1")
+    assert safe("purge", "a/b").code == 2 and server.node.store.get("a/b") is not None
+    assert safe("purge", "a/b", "--if-version", "7", "--yes").code == 1
+    assert safe("purge", "a/b", "--yes").code == 0 and server.node.store.get("a/b") is None
+    assert safe("undelete", "a/b").code == 1
+
+
+def test_settings_of_a_real_store_never_fall_back_to_a_dev_one(safe, server):
+    env = {key: value for key, value in safe.env.items() if key != "SAFE_SERVER"}
+    done = subprocess.run(
+        [sys.executable, "-m", "statefulset.cli", "list"], env=env, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 2 and b"SAFE_SERVER is not" in done.stderr
+
+
+def test_list_tells_nothing_from_nothing_that_matches(safe, server):
+    assert "no secrets here yet" in safe("list").error
+    safe("put", "a/b", stdin=b"1")
+    assert "no secret matches" in safe("list", "--namespace", "z").error
+    safe("delete", "a/b")
+    assert "deleted" in safe("list").text
