@@ -90,7 +90,8 @@ def main() -> None:
         code = STOPPED_BY_FAULT if isinstance(error, Fatal) else 1
     except ModuleNotFoundError as missing:
         # The plain install is the sidecar's: two packages and no node.
-        print(f"safe-node: the package {missing.name} is missing; install raftsafe[node]", file=sys.stderr)  # noqa: T201
+        package = (missing.name or "").partition(".")[0]
+        print(f"safe-node: the {package} package is missing; install raftsafe[node]", file=sys.stderr)  # noqa: T201
         code = 1
     except OSError as error:
         print(f"safe-node: {error}", file=sys.stderr)  # noqa: T201

@@ -148,7 +148,7 @@ _GRANTS_PATH: Final[Json] = {
         "the same request with the same Idempotency-Key completes it.",
         "parameters": [_KEY],
         "requestBody": _body("Grants"),
-        "responses": _answers("changed", _ref("Written"), *_CHANGE),
+        "responses": _answers("changed", _ref("Granted"), *_CHANGE),
     },
 }
 _LIST: Final[Json] = {
@@ -176,6 +176,11 @@ def _probe(operation: str, summary: str, *, may_fail: bool) -> Json:
     return {"get": {"operationId": operation, "summary": summary, "security": [], "responses": responses}}
 
 
+_WRITTEN: Final[Json] = {
+    "name": {"type": "string", "description": "namespace/name"},
+    "version": {"type": "integer"},
+    "index": {"type": "integer", "description": "position in the log; later changes have a higher one"},
+}
 _SCHEMAS: Final[Json] = {
     "Put": {
         "type": "object",
@@ -201,14 +206,11 @@ _SCHEMAS: Final[Json] = {
         "additionalProperties": False,
         "properties": {"add": _GRANTS, "remove": _GRANTS},
     },
-    "Written": {
+    "Written": {"type": "object", "required": list(_WRITTEN), "properties": _WRITTEN},
+    "Granted": {
         "type": "object",
-        "required": ["name", "version", "index"],
-        "properties": {
-            "name": {"type": "string", "description": "namespace/name"},
-            "version": {"type": "integer"},
-            "index": {"type": "integer", "description": "position in the log; later changes have a higher one"},
-        },
+        "required": [*_WRITTEN, "grants"],
+        "properties": {**_WRITTEN, "grants": {**_GRANTS, "description": "who gets it after the change"}},
     },
     "Secret": {
         "type": "object",

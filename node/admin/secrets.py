@@ -117,7 +117,8 @@ class Secrets:
         return await self._commit(commands.Purge(**self._base(request), name=name, if_version=if_version))
 
     async def grants(self, request: web.Request) -> web.Response:
-        """With both lists, add is committed first: who swaps one workload for another never has neither."""
+        """With both lists, add is committed first: who swaps one workload for another never has neither. The answer
+        also has the grants as they are after it; not what was taken away, which a repeat could not know."""
         name = context.secret_name(request)
         bodies.query(request)
         with await self._limits.body(request) as data:
@@ -127,9 +128,13 @@ class Secrets:
             todo.append(commands.Grant(**self._base(request, "add"), name=name, grants=body.add))
         if body.remove:
             todo.append(commands.Revoke(**self._base(request, "remove"), name=name, grants=body.remove))
-        for command in todo[:-1]:
-            await self._commit(command)
-        return await self._commit(todo[-1])
+        for command in todo:
+            written = await self._written(command)
+        if not await self._services.raft.wait_applied(written["index"], context.current().remaining()):
+            hint = "the change is done; send it again with the same Idempotency-Key to get its answer"
+            raise Retry("this node has not caught up with the change", hint=hint, after=1.0)
+        record = self._services.store.get(name)
+        return web.json_response({**written, "grants": [] if record is None else list(record.grants)})
 
     def _base(self, request: web.Request, part: str = "") -> dict[str, Any]:
         """What every command has: request id, proposer's time, actor."""
@@ -139,14 +144,18 @@ class Secrets:
         return {"rid": rid, "t": clock.wall_ms(), "actor": subject}
 
     async def _commit(self, command: commands.Command) -> web.Response:
-        """Propose and answer {"name", "version", "index"}. Raises what the store refused, and Retry."""
+        """Propose and answer. Raises what the store refused, and Retry."""
+        return web.json_response(await self._written(command))
+
+    async def _written(self, command: commands.Command) -> dict[str, Any]:
+        """Propose; {"name", "version", "index"}. Raises what the store refused, and Retry."""
         at = context.current()
         packed = await self._services.raft.propose(commands.encode(command), at.remaining())
         result = msgpack.unpackb(packed)
         if not result["ok"]:
             raise problem.from_result(result["code"], result["message"], result["hint"])
         at.version, at.index = result["version"], result["index"]
-        return web.json_response({key: result[key] for key in ("name", "version", "index")})
+        return {key: result[key] for key in ("name", "version", "index")}
 
     async def _consistent(self, query: dict[str, str]) -> dict[str, str]:
         """Waits until the local copy holds every write acknowledged before this request, or, with consistency=local,

@@ -6,7 +6,6 @@ message of an error it does not know; either may quote a value.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import traceback
@@ -20,7 +19,7 @@ try:
     from statefulset.cli.group import safe
 except ModuleNotFoundError as missing:
     # The plain install is the sidecar's: two packages and no command line.
-    sys.exit(f"safe: the package {missing.name} is missing; install raftsafe[cli]")
+    sys.exit(f"safe: the {missing.name} package is missing; install raftsafe[cli]")
 
 
 def _unknown(error: Exception) -> CliError:
@@ -35,7 +34,8 @@ def run(args: Sequence[str]) -> int:
     as_json = "--json" in args
     try:
         result = safe.main(args=list(args), prog_name="safe", standalone_mode=False)
-        sys.stdout.flush()
+        if not output.flush():
+            return _lost()
         return result if isinstance(result, int) else DONE
     except CliError as error:
         output.fail(error, as_json=as_json)
@@ -51,22 +51,23 @@ def run(args: Sequence[str]) -> int:
     except click.Abort:
         output.note("\nsafe: stopped")
         return INTERRUPTED
-    except (output.OutputLostError, BrokenPipeError):
-        _silence()
-        if output.Applied.made:
-            output.note("safe: done; the answer could not be written to standard output")
-            return DONE
-        output.note("safe: standard output cannot be written")
+    except ModuleNotFoundError as missing:
+        output.note(f"safe: the {missing.name} package is missing; install raftsafe[cli]")
         return REFUSED
     except Exception as error:
+        if isinstance(error, output.OutputLostError) or not output.flush():  # the latter: click's own, as for --help
+            return _lost()
         output.fail(_unknown(error), as_json=as_json)
         return REFUSED
 
 
-def _silence() -> None:
-    """Python must not complain at exit about an output that is gone (`safe list | head`)."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _lost() -> int:
+    """The exit code when the answer cannot be written: a change that is done stays done."""
+    if output.Applied.made:
+        output.note("safe: done; the answer could not be written to standard output")
+        return DONE
+    output.note("safe: standard output cannot be written")
+    return REFUSED
 
 
 def main() -> None:

@@ -68,9 +68,10 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def read(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
-        """GET from the first server that answers. Raises CliError: refused (1), away (3)."""
-        return self._call("GET", path, params, None, patient=False)
+    def read(self, path: str, params: Mapping[str, str] | None = None, *, patient: bool = False) -> Answer:
+        """GET from the first server that answers; `patient`: waits for one as a change does. Raises CliError: refused
+        (1), away (3)."""
+        return self._call("GET", path, params, None, patient=patient)
 
     def change(self, method: str, path: str, params: Mapping[str, str] | None = None, body: object = None) -> Answer:
         """One change, applied once however often it has to be sent. Raises CliError: refused (1), away (3)."""

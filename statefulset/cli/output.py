@@ -6,11 +6,13 @@ What it refuses to do: wrap, truncate or colour what a script may read.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from statefulset.cli.errors import CliError
 
@@ -46,8 +48,9 @@ class Applied:
     made = False
 
 
-class OutputLostError(Exception):
-    """Standard output is closed, full or read by nobody any more."""
+class OutputLostError(OSError):
+    """Standard output is closed, full or read by nobody any more. From then on it leads nowhere, so that Python does
+    not complain at exit."""
 
 
 def say(text: str) -> None:
@@ -61,16 +64,32 @@ def say_json(data: Any) -> None:
 
 
 def _write(text: str) -> None:
+    if not _written(sys.stdout, text):
+        raise OutputLostError
+
+
+def _written(stream: TextIO | None, text: str) -> bool:
+    """Writes now. False if the stream is closed, full or a broken pipe."""
+    if stream is None:
+        return False
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except (OSError, ValueError, AttributeError):  # full or a broken pipe; closed later; closed from the start
-        raise OutputLostError from None
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
+
+
+def flush() -> bool:
+    """What others left to be written to standard output. False if it was lost."""
+    return sys.stdout is None or _written(sys.stdout, "")
 
 
 def note(text: str) -> None:
-    """A remark for people, on standard error so that it is never part of the answer."""
-    sys.stderr.write(printable(text) + "\n")
+    """A remark for people, on standard error so that it is never part of the answer; lost if that takes nothing."""
+    _written(sys.stderr, printable(text) + "\n")
 
 
 def printable(text: str) -> str:
@@ -80,7 +99,7 @@ def printable(text: str) -> str:
 
 def fail(error: CliError, *, as_json: bool) -> None:
     if as_json:
-        sys.stderr.write(json.dumps(error.as_json()) + "\n")
+        _written(sys.stderr, json.dumps(error.as_json()) + "\n")
         return
     note(f"safe: {error.message} ({error.code})")
     if error.hint:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import base64
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sidecar.wire import names
 from statefulset.cli import options, output, values
+from statefulset.cli.errors import usage
 
-NEVER = (
-    "a value is never an argument: it would stay in the shell's history and show in the process list. "
-    "Pipe it in (`safe put NAMESPACE/NAME < file`), use --file, or type it at the hidden prompt"
-)
+NEVER = "a value is never an argument: give it on standard input, with --file, or at the prompt"
 
 
 class PutCommand(click.Command):
@@ -37,20 +37,38 @@ class PutCommand(click.Command):
         if number is not None:
             raise click.BadParameter("it is not a number in the range that --help names", ctx, number)
         if meant:
-            raise click.UsageError(f"there is no such option; did you mean one of {meant}?", ctx)
+            raise click.UsageError(f"there is no such option; did you mean one of {meant}? And {NEVER}", ctx)
         if stray or ctx.args:
             raise click.UsageError(f"there is an argument too much; {NEVER}", ctx)
         return rest
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise usage("the value is empty", "`--file /dev/null` makes an empty one; for a field, --from-file")
+    return text
 
 
 def _ask(field: str) -> str:
     """A hidden prompt, twice. The prompt goes to standard error, so that standard output stays the answer."""
     label = "Value" if field == "value" else f"Value of {field}"
     answer = click.prompt(
-        label, hide_input=True, confirmation_prompt="Once more", default="", show_default=False, err=True
+        label,
+        hide_input=True,
+        confirmation_prompt="Once more",
+        default="",
+        show_default=False,
+        value_proc=_not_empty,
+        err=True,
     )
     assert isinstance(answer, str)
     return answer
+
+
+def _sizes(data: Mapping[str, bytes]) -> str:
+    if len(data) == 1:
+        return "".join(f"{len(value)} bytes" for value in data.values())
+    return ", ".join(f"{field}: {len(value)} bytes" for field, value in data.items())
 
 
 @click.command("put", cls=PutCommand, short_help="Write a secret.", context_settings={"allow_extra_args": True})
@@ -120,11 +138,12 @@ def put(
         body["if_version"] = if_version
     with client:
         answer = client.change("PUT", f"/v1/secrets/{name}", body=body).data
+    for field in sorted(field for field, value in data.items() if not value):
+        what = "value" if field == names.PLAIN_FIELD else f"field {field}"
+        output.note(f"note: the {what} is empty (0 bytes)")
     if as_json:
         output.say_json(answer)
         return
-    for field in sorted(field for field, value in data.items() if not value):
-        output.note(f"note: the field {field} is empty (0 bytes)")
-    output.say(f"{answer['name']} is at version {answer['version']} ({sum(map(len, data.values()))} bytes)")
+    output.say(f"{answer['name']} is at version {answer['version']} ({_sizes(data)})")
     if answer["version"] == 1 and not grants:
         output.note(f"no workload gets it yet; next: safe grant {name} NAMESPACE/SERVICEACCOUNT")

@@ -1,18 +1,22 @@
-"""The commands about one secret or the list of them: get, list, delete, undelete, grant, revoke.
+"""The commands about one secret or the list of them: get, list, delete, undelete, purge, grant, revoke.
 
-Why it exists: thin; each asks the admin API once and prints the answer.
+Why it exists: thin; each asks the admin API once and prints the answer (revoke looks before, to say what it took).
 What it refuses to do: show a value. No route returns one.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from statefulset.cli import options, output
 from statefulset.cli.errors import REFUSED, CliError, usage
+
+if TYPE_CHECKING:
+    from statefulset.cli.client import Client
 
 PAGE = 500
 """Secrets a request of `safe list`: some 200 KiB of JSON, far from what would keep a node busy."""
@@ -150,7 +154,8 @@ def purge(name: str, if_version: int | None, yes: bool, as_json: bool, timeout: 
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
             raise usage("purging cannot be undone and nobody can be asked here", "say --yes if you mean it")
-        click.confirm(f"Remove {name} and all its versions for good?", abort=True, err=True)
+        if not click.confirm(f"Remove {name} and all its versions for good?", err=True):
+            raise CliError("not confirmed; nothing was sent", code="stopped", exit_code=REFUSED)
     params = {} if if_version is None else {"if_version": str(if_version)}
     with options.client(timeout) as client:
         answer = client.change("POST", f"/v1/secrets/{name}/purge", params).data
@@ -187,17 +192,27 @@ def revoke(name: str, workloads: tuple[str, ...], as_json: bool, timeout: float)
 
     What a workload has read it knows: put a new value too, if it must not be used any more.
     """
-    path = f"/v1/secrets/{name}"
+    wanted = list(dict.fromkeys(workloads))
     with options.client(timeout) as client:
-        before = client.read(path).data["grants"]
-        gone = [workload for workload in dict.fromkeys(workloads) if workload in before]
-        answer = client.change("POST", f"{path}/grants", body={"remove": gone}).data if gone else {}
-        after = client.read(path).data["grants"]
-    still = [(workload, grant) for workload in workloads for grant in after if _covers(grant, workload)]
-    if gone and (not still or not as_json):
-        _done(answer, as_json, f"{name} is no longer given to {', '.join(gone)}")
-    if still or len(gone) < len(set(workloads)):
-        raise _not_revoked(name, workloads, gone, still)
+        before = _granted(client, name)
+        answer = client.change("POST", f"/v1/secrets/{name}/grants", body={"remove": wanted}).data
+    problem, gone = unmet(name, wanted, before, answer["grants"])
+    try:
+        if gone:
+            _done(answer, as_json, f"{name} is no longer given to {', '.join(gone)}")
+    finally:
+        if problem is not None:
+            raise problem
+
+
+def _granted(client: Client, name: str) -> list[str]:
+    """Who gets it now. Raises CliError as a change does."""
+    try:
+        return list(client.read(f"/v1/secrets/{name}", patient=True).data["grants"])
+    except CliError as error:
+        if error.code == "no_quorum":  # the node's hint is one for reads
+            error.hint = "nothing was changed; this works again when a majority of nodes is back"
+        raise
 
 
 def _covers(grant: str, workload: str) -> bool:
@@ -205,10 +220,18 @@ def _covers(grant: str, workload: str) -> bool:
     return all(part in ("*", word) for part, word in zip(grant.split("/"), workload.split("/"), strict=True))
 
 
-def _not_revoked(name: str, workloads: tuple[str, ...], gone: list[str], still: list[tuple[str, str]]) -> CliError:
-    """What somebody who takes access away in a hurry must not miss."""
-    said = [f"{workload} still gets {name} through {grant}" for workload, grant in still]
+def unmet(
+    name: str, workloads: Sequence[str], before: Sequence[str], after: Sequence[str]
+) -> tuple[CliError | None, list[str]]:
+    """What somebody who takes access away in a hurry must not miss, and the workloads that lost it for sure."""
+    absent = [workload for workload in workloads if workload not in before]
+    still = [(workload, grant) for workload in workloads for grant in after if _covers(grant, workload)]
     reached = {workload for workload, _ in still}
-    said += [f"{name} was not granted to {w}" for w in workloads if w not in gone and w not in reached]
+    gone = [workload for workload in workloads if workload not in absent and workload not in reached]
+    said = [f"{name} was not granted to {', '.join(absent)} by that name"] if absent else []
+    said += [f"{workload} still gets it through {grant}" for workload, grant in still]
+    if not said:
+        return None, gone
     hint = f"see `safe get {name}`; revoke the grant by the name it was given"
-    return CliError("; ".join(said), code="not_granted", exit_code=REFUSED, hint=hint)
+    code = "still_granted" if still else "not_granted"
+    return CliError("; ".join(said), code=code, exit_code=REFUSED, hint=hint), gone

@@ -51,7 +51,7 @@ def gather(
         elif stdin is None:
             raise usage("standard input is closed", "give the value there, or with --file PATH")
         else:
-            out[field] = stdin.read(LIMIT + 1)
+            out[field] = _stdin(stdin)
     for field, path in from_files:
         out[field] = _file(field, path)
     if sum(map(len, out.values())) > LIMIT:
@@ -62,6 +62,13 @@ def gather(
             hint="a secret holds keys and credentials; encrypt larger data with a key from here, keep it elsewhere",
         )
     return out
+
+
+def _stdin(stdin: BinaryIO) -> bytes:
+    try:
+        return stdin.read(LIMIT + 1)
+    except OSError as error:
+        raise usage(f"standard input cannot be read: {error.strerror}", "or use --file PATH") from None
 
 
 def _file(field: str, path: Path) -> bytes:

@@ -70,6 +70,15 @@ def test_a_port_in_use_is_one_line(env: dict[str, str]) -> None:
     assert done.returncode == 1 and "Traceback" not in done.stderr and number in done.stderr.splitlines()[-1]
 
 
+def test_a_missing_package_is_one_line(tmp_path: Path) -> None:
+    for package, arguments in (("aiohttp", []), ("cryptography", ["init-identity", str(tmp_path / "identity")])):
+        script = f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = {arguments}; from node.__main__ import main; main()"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert done.stderr.endswith(f"safe-node: the {package} package is missing; install raftsafe[node]\n")
+        assert len(done.stderr.splitlines()) == 1
+
+
 def test_usage() -> None:
     assert run("no-such-thing").returncode == 2
     assert "SAFE_" in run("--help").stdout

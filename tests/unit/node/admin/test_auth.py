@@ -13,6 +13,7 @@ ROUTES = [
     ("GET", "/v1/secrets/a/b"),
     ("DELETE", "/v1/secrets/a/b"),
     ("POST", "/v1/secrets/a/b/undelete"),
+    ("POST", "/v1/secrets/a/b/purge"),
     ("POST", "/v1/secrets/a/b/grants"),
     ("GET", "/v1/secrets"),
     ("GET", "/v1/status"),

@@ -53,6 +53,8 @@ async def test_answers_have_the_keys_that_are_described(api):
     schemas = DOCUMENT["components"]["schemas"]
     put = await api.put("a/b")
     assert set(put.json) == set(schemas["Written"]["properties"])
+    grants = await api.call("POST", "/v1/secrets/a/b/grants", {"add": ["a/x"]})
+    assert set(grants.json) == set(schemas["Granted"]["properties"]) == set(schemas["Granted"]["required"])
     assert set(view(api.node.store.get("a/b"))) == set(schemas["Secret"]["properties"]) - {"delivered"}
     assert set((await api.call("GET", "/v1/secrets")).json) == set(schemas["Page"]["properties"])
     assert set((await api.call("GET", "/v1/status")).json) == set(schemas["Status"]["properties"])

@@ -182,6 +182,40 @@ async def test_grants(api):
     assert (await api.call("POST", "/v1/secrets/a/none/grants", {"add": ["a/y"]})).code == "not_found"
 
 
+async def test_grants_answer_with_what_is_left(api):
+    await api.put("a/b", grants=["a/x", "a/*"])
+    path = "/v1/secrets/a/b/grants"
+    assert (await api.call("POST", path, {"remove": ["a/x"]})).json["grants"] == ["a/*"]
+    assert (await api.call("POST", path, {"remove": ["a/x"]})).json["grants"] == ["a/*"]
+    assert (await api.call("POST", path, {"add": ["a/y"], "remove": ["a/*"]})).json["grants"] == ["a/y"]
+
+
+async def test_grants_are_not_answered_from_a_copy_that_is_behind(api):
+    await api.put("a/b", grants=["a/x"])
+
+    async def behind(index, timeout):
+        assert index == api.node.store.index and timeout > 0
+        return False
+
+    api.node.raft.wait_applied = behind
+    answer = await api.call("POST", "/v1/secrets/a/b/grants", {"remove": ["a/x"]})
+    assert (answer.status, answer.code) == (503, "unavailable") and "Idempotency-Key" in answer.json["hint"]
+
+
+async def test_purge(api):
+    await api.put("a/b", grants=["a/x"])
+    path = "/v1/secrets/a/b/purge"
+    assert (await api.call("POST", f"{path}?if_version=2")).code == "conflict"
+    assert (await api.call("POST", f"{path}?if_version=x")).code == "invalid"
+    first = await api.call("POST", f"{path}?if_version=1", Idempotency_Key="k")
+    assert first.json == {"name": "a/b", "version": 1, "index": api.node.raft.index}
+    assert api.node.store.get("a/b") is None
+    assert (await api.call("POST", path)).code == "not_found"
+    assert (await api.put("a/b")).json["version"] == 2
+    again = await api.call("POST", f"{path}?if_version=1", Idempotency_Key="k")
+    assert again.json == first.json and api.node.store.get("a/b").version == 2
+
+
 async def test_both_lists_with_one_key_are_two_changes_and_each_once(api):
     await api.put("a/b", grants=["a/x"])
     body = {"add": ["a/y"], "remove": ["a/x"]}
@@ -244,7 +278,14 @@ async def test_list_refusals(api):
 
 @pytest.mark.parametrize("name", ["A/b", "a/B", "a/b..c", "a/-b", "a/b%20c", "a%2Fb/c", "-/x", "a/" + "b" * 254])
 async def test_names_that_are_refused(api, name):
-    for method, path in (("PUT", ""), ("GET", ""), ("DELETE", ""), ("POST", "/undelete"), ("POST", "/grants")):
+    for method, path in (
+        ("PUT", ""),
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/undelete"),
+        ("POST", "/purge"),
+        ("POST", "/grants"),
+    ):
         body = {"fields": {"value": ""}} if method == "PUT" else {"add": ["a/b"]} if path == "/grants" else None
         answer = await api.call(method, f"/v1/secrets/{name}{path}", body)
         assert answer.status in (400, 404) and answer.json["hint"]

@@ -92,6 +92,15 @@ def test_the_environment_goes_before_the_dev_folder(files: Path):
     assert find(env(files, "https://real:8500"), UID, files).servers == ("https://real:8500",)
 
 
+@pytest.mark.parametrize("key", ["SAFE_TOKEN_FILE", "SAFE_CA_FILE"])
+def test_half_an_environment_is_not_filled_up_from_the_dev_folder(files: Path, key: str):
+    dev(files)
+    with pytest.raises(CliError, match=f"{key} is set, SAFE_SERVER is not") as caught:
+        find({key: str(files / "token")}, UID, files)
+    assert caught.value.exit_code == USAGE
+    assert find({key: ""}, UID, files).token() == "dev-token"
+
+
 def test_a_dev_folder_that_others_could_write_is_not_believed(tmp_path: Path):
     dev(tmp_path, 0o755)
     with pytest.raises(CliError, match="not believed"):

@@ -79,10 +79,18 @@ def test_at_a_terminal_the_value_is_asked_for_and_not_shown(safe, server):
 
 
 def test_at_a_terminal_several_fields_are_asked_for(safe, server):
-    typed = [(b"user", b"me\n"), (b"Once more", b"me\n"), (b"password", b"\n"), (b"Once more", b"\n")]
+    typed = [(b"user", b"me\n"), (b"Once more", b"me\n"), (b"password", b"pw\n"), (b"Once more", b"pw\n")]
     code, _ = at_a_terminal(safe, ["put", "a/b", "--field", "user", "--field", "password"], typed)
     assert code == 0
-    assert server.node.value("a/b") == {"user": b"me", "password": b""}
+    assert server.node.value("a/b") == {"user": b"me", "password": b"pw"}
+
+
+def test_at_a_terminal_an_empty_value_is_refused(safe, server):
+    code, shown = at_a_terminal(safe, ["put", "a/b"], [(b"Value", b"\n")])
+    assert code == 2 and b"the value is empty" in shown and b"--file /dev/null" in shown
+    assert len(server.node.store) == 0
+    assert safe("put", "a/b", "--file", "/dev/null").code == 0
+    assert server.node.value("a/b") == {"value": b""}
 
 
 def test_too_large_is_refused(safe, server):
@@ -436,21 +444,90 @@ def test_a_closed_standard_input_is_a_usage_error(safe, server):
 
 def test_an_empty_value_is_stored_and_said(safe, server):
     result = safe("put", "a/b", "--for", "a/x", stdin=b"")
-    assert result.code == 0 and "(0 bytes)" in result.text and "the field value is empty" in result.error
+    assert result.code == 0 and "(0 bytes)" in result.text and "the value is empty (0 bytes)" in result.error
     assert "(3 bytes)" in safe("put", "a/b", stdin=b"abc").text
 
 
 def test_revoke_says_what_is_still_reached(safe, server):
     safe("put", "a/b", "--for", "a/*", "--for", "a/x", stdin=b"1")
     both = safe("revoke", "a/b", "a/x")
-    assert both.code == 1 and "a/x still gets a/b through a/*" in both.error
+    assert both.code == 1 and "a/x still gets it through a/*" in both.error
     assert server.node.store.get("a/b").grants == ("a/*",)
     wildcard = safe("revoke", "a/b", "a/x")
     assert wildcard.code == 1 and "still gets" in wildcard.error
     unknown = safe("revoke", "a/b", "no/one")
-    assert unknown.code == 1 and "a/b was not granted to no/one" in unknown.error and "no longer" not in unknown.text
+    assert (
+        unknown.code == 1
+        and "a/b was not granted to no/one by that name" in unknown.error
+        and "no longer" not in unknown.text
+    )
     assert safe("revoke", "a/b", "a/*").code == 0
     assert server.node.store.get("a/b").grants == ()
+
+
+def test_revoke_never_says_that_a_workload_lost_what_it_still_gets(safe, server):
+    safe("put", "a/b", "--for", "a/*", "--for", "a/x", "--for", "b/y", stdin=b"1")
+    result = safe("revoke", "a/b", "a/x", "b/y", "c/z")
+    assert (result.code, result.text) == (1, "a/b is no longer given to b/y\n")
+    assert "was not granted to c/z" in result.error and "a/x still gets it through a/*" in result.error
+    result = safe("revoke", "a/b", "a/none", "--json")
+    assert (result.code, result.text) == (1, "") and json.loads(result.error)["error"]["code"] == "still_granted"
+
+
+def test_a_revoke_that_is_no_success_is_none_when_its_output_is_lost(safe, server):
+    safe("put", "a/b", "--for", "a/x", stdin=b"1")
+    done = shell(safe, "safe revoke a/b a/x a/none >/dev/full")
+    assert done.returncode == 1 and b"was not granted to a/none" in done.stderr
+    assert server.node.store.get("a/b").grants == ()
+
+
+def test_revoke_without_a_quorum_gives_no_hint_about_an_option_it_has_not(safe, server):
+    safe("put", "a/b", "--for", "a/x", stdin=b"1")
+    server.node.raft.quorum = False
+    result = safe("revoke", "a/b", "a/x")
+    assert result.code == 3 and "(no_quorum)" in result.error and "--local" not in result.error
+
+
+def test_a_no_to_purge_is_not_an_interruption(safe, server):
+    safe("put", "a/b", stdin=b"1")
+    code, shown = at_a_terminal(safe, ["purge", "a/b"], [(b"for good?", b"n\n")])
+    assert code == 1 and b"nothing was sent" in shown and server.node.store.get("a/b") is not None
+    assert at_a_terminal(safe, ["purge", "a/b"], [(b"for good?", b"y\n")])[0] == 0
+    assert server.node.store.get("a/b") is None
+
+
+@pytest.mark.parametrize(
+    "line", ["safe --help >/dev/full", "safe --help >&-", "safe list >&-", "safe get a/b >/dev/full"]
+)
+def test_an_output_that_is_lost_is_no_mistake_in_the_program(safe, line):
+    done = shell(safe, f"safe put a/b </dev/null 2>&1 >/dev/null; safe delete a/b >/dev/null; {line}")
+    assert done.returncode in (0, 1) and b"internal" not in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_a_change_is_done_without_any_output_at_all(safe, server):
+    for out in (">&- 2>&-", ">/dev/full 2>/dev/full"):
+        assert shell(safe, f"printf w | safe put a/{len(out)} {out}").returncode == 0
+    done = shell(safe, "(sleep 1; printf w) | safe put a/pipe | true; echo")
+    assert b"internal" not in done.stderr and server.node.store.get("a/pipe").version == 1
+
+
+def test_empty_fields_and_sizes_are_said_one_by_one(safe, tmp_path):
+    (tmp_path / "crt").write_bytes(b"abc")
+    args = ("--field", "note", "--from-file", f"crt={tmp_path / 'crt'}")
+    result = safe("put", "a/b", *args, stdin=b"")
+    assert result.text == "a/b is at version 1 (note: 0 bytes, crt: 3 bytes)\n"
+    assert "note: the field note is empty (0 bytes)" in result.error
+    assert "is empty (0 bytes)" in safe("put", "a/b", "--json", stdin=b"").error
+
+
+def test_a_missing_package_is_one_line(safe):
+    for package in ("click", "httpx"):
+        script = f"import sys; sys.modules['{package}'] = None; sys.argv[1:] = ['list']; from statefulset.cli.__main__ import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=safe.env, capture_output=True, timeout=60, check=False
+        )
+        assert done.returncode == 1
+        assert done.stderr.decode() == f"safe: the {package} package is missing; install raftsafe[cli]\n"
 
 
 def test_purge_is_for_good_and_asks_first(safe, server):

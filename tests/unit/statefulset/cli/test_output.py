@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from statefulset.cli import output
 from statefulset.cli.errors import CliError
 
@@ -44,3 +46,13 @@ def test_errors_go_to_standard_error(capsys):
         "request_id": "r1",
         "exit_code": 1,
     }
+
+
+def test_a_lost_output_is_what_those_who_watch_for_a_gone_terminal_catch(monkeypatch):
+    with open("/dev/full", "w") as full:
+        for gone in (None, full):
+            monkeypatch.setattr("sys.stdout", gone)
+            with pytest.raises(OSError):
+                output.say("x")
+            monkeypatch.setattr("sys.stderr", gone)
+            output.note("nobody reads it")

@@ -21,6 +21,12 @@ def test_all_options():
     assert params["as_json"] is True and params["timeout"] == 2.0
 
 
+def test_a_value_after_an_equals_sign_is_answered_with_where_it_belongs():
+    with pytest.raises(click.UsageError, match="a value is never an argument: give it on standard input") as caught:
+        parsed("a/b", "--value=hunter2")
+    assert "hunter2" not in caught.value.format_message()
+
+
 @pytest.mark.parametrize(
     "args", [["hunter2"], ["--hunter2"], ["--if-version", "hunter2"], ["--fil=hunter2"], ["--", "-hunter2"]]
 )

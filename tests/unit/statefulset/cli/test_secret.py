@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statefulset.cli.secret import describe
+from statefulset.cli.secret import describe, unmet
 
 
 def record(**more):
@@ -48,3 +48,16 @@ def test_what_to_do_next():
     assert "safe grant" in lines(grants=[])["given to"]
     shown = lines(deleted=True)
     assert shown["valid"] == "deleted" and "safe undelete a/b" in shown["next"]
+
+
+def test_a_revoke_is_judged_by_what_is_left():
+    def judged(workloads, before, after):
+        problem, gone = unmet("a/b", workloads, before, after)
+        return None if problem is None else (problem.code, problem.message), gone
+
+    assert judged(["a/x"], ["a/x", "b/*"], ["b/*"]) == (None, ["a/x"])
+    assert judged(["a/*"], ["a/*", "a/x"], ["a/x"]) == (None, ["a/*"])
+    assert judged(["a/x"], [], []) == (("not_granted", "a/b was not granted to a/x by that name"), [])
+    for wider in ("a/*", "*/x", "*/*"):
+        assert judged(["a/x"], ["a/x", wider], [wider]) == (("still_granted", f"a/x still gets it through {wider}"), [])
+    assert judged(["a/*"], ["a/*", "*/*"], ["*/*"]) == (("still_granted", "a/* still gets it through */*"), [])

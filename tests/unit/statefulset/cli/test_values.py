@@ -80,6 +80,17 @@ def test_too_large_is_refused_before_anything_is_sent(tmp_path: Path):
         assert (caught.value.code, caught.value.exit_code) == ("too_large", REFUSED)
 
 
+def test_a_standard_input_that_gives_nothing_is_usage():
+    class Broken(io.BytesIO):
+        def read(self, *_):
+            raise IsADirectoryError(21, "Is a directory")
+
+    for stdin in (None, Broken()):
+        with pytest.raises(CliError, match="standard input") as caught:
+            gather((), (), None, stdin, None)
+        assert caught.value.exit_code == USAGE and "--file" in caught.value.hint
+
+
 @pytest.mark.parametrize("path", ["hunter2-in-the-wrong-place", "hunter2\0", "/"])
 def test_an_unreadable_file_is_not_quoted(path: str):
     with pytest.raises(CliError) as caught:
