@@ -33,6 +33,8 @@ MAX_INT: Final = (1 << 53) - 1
 MAX_GENERATION: Final = (1 << 31) - 1
 MAX_COMMAND: Final = 3 << 20
 """Bytes encoded: a put with the largest blob (1.1 MiB) and 4096 of the longest grants (1.3 MiB)."""
+MAX_BATCH: Final = 256
+"""Secrets in one batch: applying it is one step of the loop, some ms long."""
 
 
 _UNWRITABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -40,7 +42,7 @@ _UNWRITABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class Keep(enum.Enum):
-    """Leave this as it is (None would clear it)."""
+    """Leave this as it is (None would clear it). The value stands for it in a command's bytes."""
 
     KEEP = "keep"
 
@@ -170,7 +172,8 @@ class _Guarded(_Named):
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Put(_Named):
     """A new version. `fields`: (name, size) each, kept sorted by name. `grants`: None keeps those there are.
-    `if_version`: None any, 0 must not exist (a deleted one does not), else must be current. No window: always valid."""
+    `if_version`: None any, 0 must not exist (a deleted one does not), else must be current. No window: always valid;
+    KEEP: the bound there was, none for a new name."""
 
     op: ClassVar[str] = "put"
     fields: tuple[tuple[str, int], ...]
@@ -179,8 +182,8 @@ class Put(_Named):
     sealed: bytes = dataclasses.field(repr=False)
     grants: tuple[str, ...] | None = None
     if_version: int | None = None
-    not_before_ms: int | None = None
-    expires_ms: int | None = None
+    not_before_ms: int | Keep | None = None
+    expires_ms: int | Keep | None = None
 
     def _more(self) -> None:
         _integer(self.generation, 0, MAX_GENERATION, "generation")
@@ -188,15 +191,12 @@ class Put(_Named):
         _blob(self.sealed, 1, MAX_SEALED, "sealed")
         if self.if_version is not None:
             _integer(self.if_version, 0, MAX_INT, "if_version")
-        for value in (self.not_before_ms, self.expires_ms):
-            if isinstance(value, Keep):
-                raise _refuse("a put sets the window of validity anew")
         _window(self.not_before_ms, self.expires_ms)
         self._set(fields=_fields(self.fields), grants=None if self.grants is None else _grants(self.grants))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class PatchMeta(_Named):
+class PatchMeta(_Guarded):
     """Another window of validity for the current version: a time in ms, None for no bound, KEEP for the one it has."""
 
     op: ClassVar[str] = "patch_meta"
@@ -204,6 +204,7 @@ class PatchMeta(_Named):
     expires_ms: int | Keep | None = KEEP
 
     def _more(self) -> None:
+        _Guarded._more(self)
         if self.not_before_ms is KEEP and self.expires_ms is KEEP:
             raise _refuse("there is nothing to change", "give not_before_ms, expires_ms or both")
         _window(self.not_before_ms, self.expires_ms)
@@ -277,21 +278,77 @@ class AddKey(_Base):
         _blob(self.wrapped, 1, MAX_WRAPPED, "wrapped")
 
 
-Command: TypeAlias = Put | PatchMeta | Delete | Undelete | Purge | Grant | Revoke | Rollback | AddKey
+Part: TypeAlias = Put | PatchMeta | Grant | Revoke
+_PARTS: Final = (Put, PatchMeta, Grant, Revoke)
+_COMMON: Final = ("rid", "t", "actor")
+
+
+def _expect(value: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Each name once and sorted."""
+    out: list[tuple[str, int]] = []
+    for pair in value if isinstance(value, (list, tuple)) else ():
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise _refuse("expect is not a list of (name, index)")
+        if not names.is_secret(pair[0]):
+            raise _refuse(f"name number {len(out) + 1} of the batch is not well-formed")
+        _integer(pair[1], 0, MAX_INT, "an expected index")
+        out.append((pair[0], pair[1]))
+    if not out or len({name for name, _ in out}) != len(out):
+        raise _refuse("the batch has no secret or names one twice")
+    if len(out) > MAX_BATCH:
+        raise _refuse(f"the batch has more than {MAX_BATCH} secrets", "make it several", "too_large")
+    return tuple(sorted(out))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Batch(_Base):
+    """Several changes, all of them or none. They were decided from what was known of each name in `expect`: the log
+    index of its last change, 0 for a name without a record. If one differs, nothing is changed (conflict).
+
+    Every change has the rid, t and actor of the batch, and a name that is expected."""
+
+    op: ClassVar[str] = "batch"
+    expect: tuple[tuple[str, int], ...]
+    changes: tuple[Part, ...]
+
+    def _check(self) -> None:
+        self._set(expect=_expect(self.expect))
+        expected = {name for name, _ in self.expect}
+        if not isinstance(self.changes, tuple) or not 1 <= len(self.changes) <= 4 * MAX_BATCH:
+            raise _refuse("the changes of the batch are not a tuple of a reasonable number")
+        for change in self.changes:
+            if not isinstance(change, _PARTS) or change.name not in expected:
+                raise _refuse("the batch has a change that cannot be in one")
+            if any(getattr(change, key) != getattr(self, key) for key in _COMMON):
+                raise _refuse("a change in the batch has an id, time or actor of its own")
+
+
+Command: TypeAlias = Put | PatchMeta | Delete | Undelete | Purge | Grant | Revoke | Rollback | AddKey | Batch
 _KINDS: Final[dict[str, type[Command]]] = {
-    kind.op: kind for kind in (Put, PatchMeta, Delete, Undelete, Purge, Grant, Revoke, Rollback, AddKey)
+    kind.op: kind for kind in (Put, PatchMeta, Delete, Undelete, Purge, Grant, Revoke, Rollback, AddKey, Batch)
 }
 
 
-def encode(command: Command) -> bytes:
-    """The command as a msgpack map: "op", then the dataclass's fields by name. What is KEEP or None by default is left
-    out, so None in a patch is a clear word and equal commands are equal bytes."""
+def _body(command: Command) -> dict[str, Any]:
     body: dict[str, Any] = {"op": command.op}
     for field in dataclasses.fields(command):
         value = getattr(command, field.name)
         if value is not field.default:
-            body[field.name] = value
+            body[field.name] = value.value if value is KEEP else value
+    return body
+
+
+def encode(command: Command) -> bytes:
+    """The command as a msgpack map: "op", then the dataclass's fields by name. What is KEEP or None by default is left
+    out, so None in a patch is a clear word and equal commands are equal bytes. The changes of a batch are such maps
+    without what they share with it. Raises Rejected too_large, which only a batch can be."""
+    body = _body(command)
+    if isinstance(command, Batch):
+        parts = map(_body, command.changes)
+        body["changes"] = [{key: part[key] for key in part if key not in _COMMON} for part in parts]
     packed: bytes = msgpack.packb(body)
+    if len(packed) > MAX_COMMAND:
+        raise _refuse(f"the batch has more than {MAX_COMMAND} bytes", "make it several", "too_large")
     return packed
 
 
@@ -306,6 +363,21 @@ def decode(data: bytes) -> Command:
             body = None
     if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
         raise _refuse("the command is not a msgpack map of at most 3 MiB")
+    changes = body.get("changes")
+    if body.get("op") == Batch.op and isinstance(changes, tuple):
+        body["changes"] = tuple(_part(part, body) for part in changes)
+    return _built(body)
+
+
+def _part(part: Any, batch: dict[str, Any]) -> Command:
+    if not isinstance(part, dict) or not all(isinstance(key, str) and key not in _COMMON for key in part):
+        raise _refuse("a change in the batch is not a map of its own keys")
+    if part.get("op") == Batch.op:
+        raise _refuse("there is a batch in the batch")
+    return _built(part | {key: batch[key] for key in _COMMON if key in batch})
+
+
+def _built(body: dict[str, Any]) -> Command:
     op = body.pop("op", None)
     kind = _KINDS.get(op) if isinstance(op, str) else None
     if kind is None:
@@ -314,4 +386,7 @@ def decode(data: bytes) -> Command:
     required = {field.name for field in known if field.default is dataclasses.MISSING}
     if not required <= set(body) <= {field.name for field in known}:
         raise _refuse(f"the keys of the {kind.op} command are not those it has")
+    for key in ("not_before_ms", "expires_ms"):
+        if body.get(key) == KEEP.value:
+            body[key] = KEEP
     return kind(**body)

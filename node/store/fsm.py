@@ -35,7 +35,8 @@ class Store:
     def apply(self, index: int, command: bytes) -> bytes:
         """The packed answer to the command at log position `index`:
         {"ok": True, "name", "version", "index"} (add_key: name "", version = generation; `index` is that of the last
-        change, which is an older one if there was nothing to change) or {"ok": False, "code", "message", "hint"}.
+        change, which is an older one if there was nothing to change; put: "window_cleared" if it ended a window; batch:
+        name "", version 0 and "changed", the (name, version) of each) or {"ok": False, "code", "message", "hint"}.
 
         Raises Fatal for an index that is not above the last one and for bytes that are not a command."""
         state = self._state
@@ -57,15 +58,19 @@ class Store:
         return result
 
     def _enact(self, outcome: Outcome, index: int) -> None:
-        if outcome.record is not None:
-            self._state.put(outcome.record)
-            self._changes.changed(outcome.record.name, index)
-        elif outcome.purged is not None:
+        for record in outcome.records:
+            self._state.put(record)
+            self._changes.changed(record.name, index)
+        if outcome.purged is not None:
             self._state.purge(outcome.purged, self._limits.tombstones)
             self._changes.gone(outcome.purged, index)
         elif outcome.key is not None:
             generation, wrapped = outcome.key
             self._state.keys[generation] = wrapped
+
+    def answered(self, rid: bytes) -> bytes | None:
+        """What apply returned for the command of that rid, if it is remembered."""
+        return self._state.sessions.get(rid)
 
     def capture(self) -> Iterable[bytes]:
         """The state of this moment as msgpack chunks (node.store.snapshot). The call costs a few ms for 100 000

@@ -37,6 +37,14 @@ class State:
         self.weight = 0
         self.live = 0
 
+    @property
+    def count(self) -> int:
+        """Names with a record."""
+        return len(self.records)
+
+    def get(self, name: str) -> Record | None:
+        return self.records.get(name)
+
     def put(self, record: Record) -> None:
         """Adds or replaces; a tombstone of the name has served and goes."""
         old = self.records.get(record.name)
@@ -81,3 +89,32 @@ class State:
                 break
             out.append(self.records[name])
         return out
+
+
+class Draft:
+    """A state with some records replaced, which it does not know of: what the next change of a batch sees."""
+
+    __slots__ = ("_state", "changed", "count", "weight")
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.changed: dict[str, Record] = {}
+        self.count = state.count
+        self.weight = state.weight
+
+    def get(self, name: str) -> Record | None:
+        return self.changed.get(name) or self._state.get(name)
+
+    def highest(self, name: str) -> int:
+        """As of the state."""
+        changed = self.changed.get(name)
+        return self._state.highest(name) if changed is None else changed.version
+
+    def put(self, record: Record) -> None:
+        old = self.get(record.name)
+        self.count += old is None
+        self.weight += record.weight - (0 if old is None else old.weight)
+        self.changed[record.name] = record
+
+
+View: TypeAlias = State | Draft

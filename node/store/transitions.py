@@ -14,15 +14,15 @@ import msgpack
 
 from node.store import commands as c
 from node.store.records import Limits, Record, Version
-from node.store.state import State
+from node.store.state import Draft, State, View
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """`result`: packed answer. At most one of: `record` to put, `purged` name, `key` (generation, wrapped) to add."""
+    """`result`: packed answer. At most one of: `records` to put, `purged` name, `key` (generation, wrapped) to add."""
 
     result: bytes
-    record: Record | None = None
+    records: tuple[Record, ...] = ()
     purged: str | None = None
     key: tuple[int, bytes] | None = None
 
@@ -40,17 +40,45 @@ def decide(state: State, command: c.Command, index: int, limits: Limits) -> Outc
     try:
         if isinstance(command, c.AddKey):
             return _add_key(state, command, index, limits)
+        if isinstance(command, c.Batch):
+            return _batch(state, command, index, limits)
         if isinstance(command, c.Purge):
             record = _current(state, command.name)
             _check_version(command, record)
             return Outcome(_ok(record.name, record.version, index), purged=record.name)
         record = _changed(state, command, index, limits)
-        if state.records.get(record.name) is record:
+        old = state.get(record.name)
+        if old is record:
             return Outcome(_ok(record.name, record.version, record.index))
         _check_weight(state, record, limits)
     except _Refused as refused:
         return Outcome(_pack(refused.answer))
-    return Outcome(_ok(record.name, record.version, index), record=record)
+    more = {"window_cleared": True} if _lost_window(old, record, command) else {}
+    return Outcome(_ok(record.name, record.version, index, **more), records=(record,))
+
+
+def _lost_window(old: Record | None, record: Record, command: c.Command) -> bool:
+    """A put that leaves out the window ends it; whoever did not mean that must be able to see it."""
+    before = None if old is None else (old.not_before_ms, old.expires_ms)
+    none = (None, None)
+    after = (record.not_before_ms, record.expires_ms)
+    return isinstance(command, c.Put) and before not in (None, none) and after == none
+
+
+def _batch(state: State, batch: c.Batch, index: int, limits: Limits) -> Outcome:
+    for name, expected in batch.expect:
+        record = state.get(name)
+        if expected != (0 if record is None else record.index):
+            raise _Refused("conflict", f"{name} was changed meanwhile", "nothing of it was done; send it again")
+    draft = Draft(state)
+    for change in batch.changes:
+        record = _changed(draft, change, index, limits)
+        if draft.get(record.name) is not record:
+            _check_weight(draft, record, limits)
+            draft.put(record)
+    records = tuple(draft.changed.values())
+    changed = [[record.name, record.version] for record in records]
+    return Outcome(_ok("", 0, index, changed=changed), records=records)
 
 
 def _pack(answer: dict[str, Any]) -> bytes:
@@ -58,15 +86,15 @@ def _pack(answer: dict[str, Any]) -> bytes:
     return packed
 
 
-def _ok(name: str, version: int, index: int) -> bytes:
-    return _pack({"ok": True, "name": name, "version": version, "index": index})
+def _ok(name: str, version: int, index: int, **more: Any) -> bytes:
+    return _pack({"ok": True, "name": name, "version": version, "index": index, **more})
 
 
-def _changed(state: State, command: c.Command, index: int, limits: Limits) -> Record:
+def _changed(state: View, command: c.Command, index: int, limits: Limits) -> Record:
     """The record as the command leaves it; the very same object if it changes nothing. Raises _Refused."""
     if isinstance(command, c.Put):
         return _put(state, command, index, limits)
-    assert not isinstance(command, (c.AddKey, c.Purge))
+    assert not isinstance(command, (c.AddKey, c.Purge, c.Batch))
     record = _current(state, command.name)
     if isinstance(command, c.Undelete):
         if not record.deleted:
@@ -80,22 +108,22 @@ def _changed(state: State, command: c.Command, index: int, limits: Limits) -> Re
         grants = set(record.grants) | set(command.grants)
         _check_grants(record.name, len(grants), len(record.grants), limits)
         return _regranted(record, grants, command, index)
+    _check_version(command, record)
     if isinstance(command, c.PatchMeta):
         return _patched(record, command, index)
-    _check_version(command, record)
     if isinstance(command, c.Delete):
         return dataclasses.replace(record, deleted=True, updated_ms=command.t, index=index)
     return _rolled_back(record, command, index, limits)
 
 
-def _current(state: State, name: str) -> Record:
-    record = state.records.get(name)
+def _current(state: View, name: str) -> Record:
+    record = state.get(name)
     if record is None:
         raise _Refused("not_found", f"there is no secret {name}", "check the name, or put it first")
     return record
 
 
-def _check_version(command: c.Delete | c.Purge | c.Rollback, record: Record) -> None:
+def _check_version(command: c.Delete | c.Purge | c.Rollback | c.PatchMeta, record: Record) -> None:
     if command.if_version is not None and command.if_version != record.version:
         message = f"{record.name} has version {record.version}, not {command.if_version}"
         raise _Refused("conflict", message, "read it again and decide anew")
@@ -107,32 +135,33 @@ def _check_grants(name: str, count: int, before: int, limits: Limits) -> None:
         raise _Refused("too_large", message, "use * for the service account, or revoke some")
 
 
-def _check_weight(state: State, record: Record, limits: Limits) -> None:
+def _check_weight(state: View, record: Record, limits: Limits) -> None:
     """A change that makes the state smaller is taken even above the limit."""
-    old = state.records.get(record.name)
+    old = state.get(record.name)
     before = 0 if old is None else old.weight
     if record.weight > before and state.weight - before + record.weight > limits.stored_bytes:
         message = f"the store would hold more than {limits.stored_bytes} bytes in all"
         raise _Refused("too_large", message, "purge secrets that are not needed; deleted ones and old versions count")
 
 
-def _put(state: State, command: c.Put, index: int, limits: Limits) -> Record:
-    old = state.records.get(command.name)
+def _put(state: View, command: c.Put, index: int, limits: Limits) -> Record:
+    old = state.get(command.name)
     _check_put_version(command, old)
-    if old is None and len(state.records) >= limits.secrets:
+    if old is None and state.count >= limits.secrets:
         message = f"the store holds {limits.secrets} secrets already"
         raise _Refused("too_large", message, "purge secrets that are not needed; deleted ones count")
     kept = old.grants if old is not None else ()
     grants = kept if command.grants is None or command.grants == kept else command.grants
     _check_grants(command.name, len(grants), len(kept), limits)
+    begin, end = _window(command, old)
     return Record(
         name=command.name,
         version=state.highest(command.name) + 1,
         created_ms=command.t if old is None else old.created_ms,
         updated_ms=command.t,
         written_ms=command.t,
-        not_before_ms=command.not_before_ms,
-        expires_ms=command.expires_ms,
+        not_before_ms=begin,
+        expires_ms=end,
         grants=grants,
         fields=command.fields,
         generation=command.generation,
@@ -174,12 +203,21 @@ def _regranted(record: Record, grants: set[str], command: c.Grant | c.Revoke, in
     return dataclasses.replace(record, grants=tuple(sorted(grants)), updated_ms=command.t, index=index)
 
 
-def _patched(record: Record, command: c.PatchMeta, index: int) -> Record:
-    begin = record.not_before_ms if isinstance(command.not_before_ms, c.Keep) else command.not_before_ms
-    end = record.expires_ms if isinstance(command.expires_ms, c.Keep) else command.expires_ms
+def _window(command: c.Put | c.PatchMeta, old: Record | None) -> tuple[int | None, int | None]:
+    """The window after the command. Raises _Refused if it would end before it begins."""
+    begin, end = command.not_before_ms, command.expires_ms
+    if isinstance(begin, c.Keep):
+        begin = None if old is None else old.not_before_ms
+    if isinstance(end, c.Keep):
+        end = None if old is None else old.expires_ms
     if begin is not None and end is not None and end <= begin:
-        message = f"{record.name} would end (at {end} ms) before it begins (at {begin} ms)"
+        message = f"{command.name} would end (at {end} ms) before it begins (at {begin} ms)"
         raise _Refused("invalid", message, "give both not_before_ms and expires_ms")
+    return begin, end
+
+
+def _patched(record: Record, command: c.PatchMeta, index: int) -> Record:
+    begin, end = _window(command, record)
     if (begin, end) == (record.not_before_ms, record.expires_ms):
         return record
     return dataclasses.replace(record, not_before_ms=begin, expires_ms=end, updated_ms=command.t, index=index)

@@ -62,6 +62,8 @@ class Model:
                 return "too_large"
             self.keys[command.generation] = command.wrapped
             return ("ok", "", command.generation, index)
+        if isinstance(command, c.Batch):
+            return self.batch(index, command)
         before = copy.deepcopy(self.secrets.get(command.name))
         if isinstance(command, c.Put):
             refusal = self.put(command)
@@ -80,6 +82,18 @@ class Model:
         if before is None or before != after or isinstance(command, c.Put):
             after["index"], after["updated"] = index, command.t
         return ("ok", command.name, after["version"], after["index"])
+
+    def batch(self, index: int, command: c.Batch) -> Any:
+        """All or nothing: the same changes one by one, or the state of before."""
+        if any(self.secrets.get(name, {"index": 0})["index"] != expected for name, expected in command.expect):
+            return "conflict"
+        before = copy.deepcopy(self.secrets)
+        for change in command.changes:
+            answer = self.first(index, change)
+            if isinstance(answer, str):
+                self.secrets = before
+                return answer
+        return ("ok", "", 0, index)
 
     def grew(self, before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
         more = weigh_all(after) > (0 if before is None else weigh_all(before))
@@ -100,7 +114,7 @@ class Model:
             if len(self.secrets) == LIMITS.secrets:
                 return "too_large"
             version = dict(self.purged).get(command.name, self.floor)
-            secret = {"version": version, "created": command.t, "old": {}, "grants": set()}
+            secret = {"version": version, "created": command.t, "old": {}, "grants": set(), "window": (None, None)}
         if command.grants is not None:
             if len(command.grants) > LIMITS.grants:
                 return "too_large"
@@ -112,7 +126,11 @@ class Model:
             "key": command.generation,
         }
         self.renew(secret, content)
-        secret |= {"deleted": False, "window": (command.not_before_ms, command.expires_ms)}
+        asked = (command.not_before_ms, command.expires_ms)
+        window = tuple(old if new is c.KEEP else new for old, new in zip(secret["window"], asked, strict=True))
+        if None not in window and window[1] <= window[0]:
+            return "invalid"
+        secret |= {"deleted": False, "window": window}
         self.secrets[command.name] = secret
         return None
 
@@ -127,6 +145,8 @@ class Model:
     def patch_meta(self, secret: dict[str, Any], command: c.PatchMeta) -> str | None:
         if secret["deleted"]:
             return "deleted"
+        if command.if_version not in (None, secret["version"]):
+            return "conflict"
         asked = (command.not_before_ms, command.expires_ms)
         begin, end = (old if new is c.KEEP else new for old, new in zip(secret["window"], asked, strict=True))
         if begin is not None and end is not None and end <= begin:
@@ -254,7 +274,7 @@ class StoreMachine(RuleBasedStateMachine):
         fields=st.sampled_from([(("value", 1),), (("k", 1), ("l", 2))]),
         grants=st.none() | GRANTS,
         guard=st.sampled_from([None, None, None, 0, 1, "new"]),
-        window=st.sampled_from([(None, None), (5, None), (None, 9), (5, 9)]),
+        window=st.sampled_from([(None, None), (5, None), (None, 9), (5, 9), (c.KEEP, c.KEEP), (c.KEEP, 4)]),
     )
     def put(self, pick: int, t: int, size: int, fields: Any, grants: Any, guard: Any, window: Any) -> None:
         name = self.name(pick)
@@ -282,9 +302,37 @@ class StoreMachine(RuleBasedStateMachine):
             self.run(c.PatchMeta(name=self.name(pick), not_before_ms=begin, expires_ms=end, **self.common(t)))
 
     @precondition(filled)
-    @rule(pick=PICKS, t=TIMES, end=st.sampled_from([None, 2, 7]))
-    def patch_end(self, pick: int, t: int, end: int | None) -> None:
-        self.run(c.PatchMeta(name=self.name(pick), expires_ms=end, **self.common(t)))
+    @rule(pick=PICKS, t=TIMES, end=st.sampled_from([None, 2, 7]), guard=GUARDS)
+    def patch_end(self, pick: int, t: int, end: int | None, guard: int | None) -> None:
+        name = self.name(pick)
+        if_version = self.below(name, guard)
+        self.run(c.PatchMeta(name=name, expires_ms=end, if_version=if_version, **self.common(t)))
+
+    @rule(
+        picks=st.lists(PICKS, min_size=1, max_size=3),
+        wrong=st.sampled_from([0, 0, 0, 0, 1]),
+        kinds=st.lists(st.sampled_from(["put", "put", "grant", "revoke", "window"]), min_size=1, max_size=4),
+        size=st.integers(1, 90),
+        grants=GRANTS,
+    )
+    def batch(self, picks: list[int], wrong: int, kinds: list[str], size: int, grants: list[str]) -> None:
+        names = sorted({self.name(pick) for pick in picks})
+        number = len(self.sent)
+        common = self.common(number)
+        content = {"fields": (("value", 1),), "generation": 1, "sealed": bytes([number % 251]) * size}
+
+        def change(place: int, kind: str) -> Any:
+            name = names[place % len(names)]
+            if kind == "put":
+                return c.Put(name=name, write_id=b"b%d.%d" % (number, place), expires_ms=c.KEEP, **content, **common)
+            if kind == "window":
+                return c.PatchMeta(name=name, expires_ms=6, **common)
+            return (c.Grant if kind == "grant" else c.Revoke)(name=name, grants=grants, **common)
+
+        known = self.model.secrets
+        expect = tuple((name, known.get(name, {"index": 0})["index"] + wrong) for name in names)
+        changes = tuple(change(place, kind) for place, kind in enumerate(kinds))
+        self.run(c.Batch(expect=expect, changes=changes, **common))
 
     @precondition(filled)
     @rule(pick=PICKS, t=TIMES, guard=GUARDS)

@@ -20,6 +20,10 @@ def put(**more: Any) -> c.Put:
     return c.Put(**{**COMMON, "name": "a/b", **CONTENT, **more})
 
 
+def batch(**more: Any) -> c.Batch:
+    return c.Batch(**{**COMMON, "expect": (("a/b", 3),), "changes": (put(),), **more})
+
+
 EVERY: list[c.Command] = [
     put(),
     put(grants=(), if_version=0, not_before_ms=1, expires_ms=2),
@@ -34,6 +38,18 @@ EVERY: list[c.Command] = [
     c.Revoke(**COMMON, name="a/b", grants=("x/y",)),
     c.Rollback(**COMMON, name="a/b", to=2, if_version=9),
     c.AddKey(**COMMON, generation=4, wrapped=b"k"),
+    put(not_before_ms=c.KEEP, expires_ms=9),
+    c.PatchMeta(**COMMON, name="a/b", expires_ms=None, if_version=2),
+    c.Batch(
+        **COMMON,
+        expect=(("a/c", 7), ("a/b", 0)),
+        changes=(
+            put(expires_ms=c.KEEP),
+            c.Grant(**COMMON, name="a/c", grants=("x/y",)),
+            c.Revoke(**COMMON, name="a/c", grants=("x/z",)),
+            c.PatchMeta(**COMMON, name="a/c", not_before_ms=None),
+        ),
+    ),
 ]
 
 
@@ -95,7 +111,7 @@ def test_clearing_a_bound_is_not_keeping_it() -> None:
         ({"sealed": bytes(c.MAX_SEALED + 1)}, "too_large"),
         ({"if_version": -1}, "invalid"),
         ({"not_before_ms": -1}, "invalid"),
-        ({"expires_ms": c.KEEP}, "invalid"),
+        ({"expires_ms": "keep"}, "invalid"),
         ({"not_before_ms": 5, "expires_ms": 5}, "invalid"),
     ],
 )
@@ -110,6 +126,21 @@ def test_a_put_that_breaks_a_limit_cannot_be_built(more: dict[str, Any], code: s
     [
         lambda: c.PatchMeta(**COMMON, name="a/b"),
         lambda: c.PatchMeta(**COMMON, name="a/b", not_before_ms=9, expires_ms=3),
+        lambda: c.PatchMeta(**COMMON, name="a/b", expires_ms=3, if_version=0),
+        lambda: batch(expect=()),
+        lambda: batch(expect=(("a/b", 1), ("a/b", 2))),
+        lambda: batch(expect=(("a/b", -1),)),
+        lambda: batch(expect=(("b", 1),)),
+        lambda: batch(expect=tuple((f"a/{number}", 0) for number in range(c.MAX_BATCH + 1))),
+        lambda: batch(expect=(("a/c", 1),)),
+        lambda: batch(changes=()),
+        lambda: batch(changes=[put()]),
+        lambda: batch(changes=(put(),) * (4 * c.MAX_BATCH + 1)),
+        lambda: batch(changes=(put(t=6),)),
+        lambda: batch(changes=(put(actor="you"),)),
+        lambda: batch(changes=(put(rid=b"x" * 16),)),
+        lambda: batch(changes=(c.Delete(**COMMON, name="a/b"),)),
+        lambda: batch(changes=(batch(),)),
         lambda: c.Delete(**COMMON, name="a/b", if_version=0),
         lambda: c.Purge(**COMMON, name="a/b", if_version="1"),
         lambda: c.Grant(**COMMON, name="a/b", grants=()),
@@ -151,12 +182,55 @@ def test_the_largest_command_fits_what_decode_takes() -> None:
         c.decode(bytes(c.MAX_COMMAND + 1))
 
 
+def test_a_batch_that_is_too_large_is_not_encoded() -> None:
+    names = [f"a/{number}" for number in range(3)]
+    changes = tuple(put(name=name, sealed=bytes(c.MAX_SEALED)) for name in names)
+    with pytest.raises(Rejected) as caught:
+        c.encode(batch(expect=tuple((name, 0) for name in names), changes=changes))
+    assert caught.value.code == "too_large" and caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        7,
+        {"op": "put"},
+        {"op": "purge", "name": "a/b"},
+        {"op": "add_key", "generation": 1, "wrapped": b"k"},
+        {"op": "grant", "name": "a/b", "grants": ["x/y"], "t": 5},
+        {"op": "grant", "name": "a/c", "grants": ["x/y"]},
+        {"op": "batch", "expect": [["a/b", 0]], "changes": []},
+    ],
+)
+def test_what_a_batch_may_not_hold_is_not_decoded(part: Any) -> None:
+    body = msgpack.unpackb(c.encode(batch()))
+    good = {"op": "grant", "name": "a/b", "grants": ["x/y"]}
+    assert c.decode(msgpack.packb({**body, "changes": [good]}))
+    with pytest.raises(Rejected):
+        c.decode(msgpack.packb({**body, "changes": [good, part]}))
+
+
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 1 << 60) | st.binary(max_size=20) | st.text(max_size=8) | st.floats(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=8,
 )
-KEYS = ["op", "rid", "t", "actor", "name", "fields", "generation", "write_id", "sealed", "grants", "if_version", "to"]
+KEYS = [
+    "op",
+    "rid",
+    "t",
+    "actor",
+    "name",
+    "fields",
+    "generation",
+    "write_id",
+    "sealed",
+    "grants",
+    "if_version",
+    "to",
+    "changes",
+    "expect",
+]
 
 
 @given(st.binary(max_size=60))

@@ -30,6 +30,13 @@ def test_a_refusal_is_repeated_too(log: Any) -> None:
     assert log.store.apply(3, delete) == refusal and not log.store.get("a/b").deleted
 
 
+def test_what_was_answered_can_be_asked_for(log: Any) -> None:
+    command = log.put()
+    assert log.store.answered(command.rid) is None
+    answer = log.store.apply(1, c.encode(command))
+    assert log.store.answered(command.rid) == answer
+
+
 def test_after_the_window_a_request_is_a_new_one(make_log: Any) -> None:
     log = make_log(sessions=3)
     put = c.encode(log.put())

@@ -124,6 +124,85 @@ def test_the_window_is_patched_bound_by_bound(log: Any) -> None:
     assert log.code(log.make(c.PatchMeta, expires_ms=40)) == "deleted"
 
 
+def test_a_put_keeps_the_bounds_it_is_told_to_keep(log: Any) -> None:
+    keep = {"not_before_ms": c.KEEP, "expires_ms": c.KEEP}
+    log.do(log.put(**keep))
+    assert (log.store.get("a/b").not_before_ms, log.store.get("a/b").expires_ms) == (None, None)
+    log.do(log.put(not_before_ms=10, expires_ms=20))
+    assert "window_cleared" not in log.do(log.put(**keep))
+    assert (log.store.get("a/b").not_before_ms, log.store.get("a/b").expires_ms) == (10, 20)
+    assert log.code(log.put(not_before_ms=c.KEEP, expires_ms=10)) == "invalid"
+    log.do(log.put(not_before_ms=c.KEEP, expires_ms=None))
+    assert (log.store.get("a/b").not_before_ms, log.store.get("a/b").expires_ms) == (10, None)
+
+
+def test_a_put_that_ends_a_window_says_so(log: Any) -> None:
+    assert "window_cleared" not in log.do(log.put(expires_ms=20))
+    assert "window_cleared" not in log.do(log.put(expires_ms=30))
+    assert log.do(log.put())["window_cleared"] is True
+    assert "window_cleared" not in log.do(log.put())
+
+
+def test_a_window_is_patched_only_at_the_version_that_was_read(log: Any) -> None:
+    log.do(log.put())
+    log.do(log.put())
+    assert log.code(log.make(c.PatchMeta, expires_ms=5, if_version=1)) == "conflict"
+    assert log.version(log.make(c.PatchMeta, expires_ms=5, if_version=2)) == 2
+
+
+def of(log: Any, expect: tuple[tuple[str, int], ...], *changes: Any) -> c.Batch:
+    common = log.common()
+    changes = tuple(dataclasses.replace(change, **common) for change in changes)
+    return c.Batch(expect=expect, changes=changes, **common)
+
+
+def test_a_batch_is_done_as_one(log: Any) -> None:
+    log.do(log.put(grants=("x/y",), expires_ms=20))
+    changes = (
+        log.put("b/new", grants=("q/r",)),
+        log.make(c.Grant, grants=("x/z",)),
+        log.make(c.Revoke, grants=("x/y",)),
+        log.make(c.PatchMeta, expires_ms=None),
+    )
+    log.store.drain_changes()
+    answer = log.do(of(log, (("a/b", 1), ("b/new", 0)), *changes))
+    changed = [["b/new", 1], ["a/b", 1]]
+    assert answer == {"ok": True, "name": "", "version": 0, "index": 2, "changed": changed}
+    record = log.store.get("a/b")
+    assert (record.grants, record.expires_ms, record.version, record.index) == (("x/z",), None, 1, 2)
+    assert log.store.get("b/new").grants == ("q/r",) and len(log.store) == 2
+    assert {change.name for change in log.store.drain_changes()} == {"a/b", "b/new"}
+
+
+def test_of_a_batch_that_is_refused_nothing_is_done(make_log: Any) -> None:
+    log = make_log(secrets=2, stored_bytes=1000, grants=2)
+    log.do(log.put())
+    here, new = ("a/b", 1), ("b/new", 0)
+    assert log.code(of(log, (("a/b", 9), new), log.put("b/new"))) == "conflict"
+    assert log.code(of(log, (("b/new", 1),), log.put("b/new"))) == "conflict"
+    assert log.code(of(log, (here, new), log.put("b/new"), log.put(if_version=7))) == "conflict"
+    assert (
+        log.code(of(log, (here, new), log.put("b/new"), log.make(c.Grant, grants=("a/x", "a/y", "a/z")))) == "too_large"
+    )
+    assert (
+        log.code(of(log, (here, new), log.put("b/new", sealed=bytes(500)), log.put(sealed=bytes(400)))) == "too_large"
+    )
+    assert log.code(of(log, (new, ("c/new", 0)), log.put("b/new"), log.put("c/new"))) == "too_large"
+    log.do(log.make(c.Delete))
+    assert (
+        log.code(of(log, (("a/b", log.store.index), new), log.put("b/new"), log.make(c.Grant, grants=("a/x",))))
+        == "deleted"
+    )
+
+
+def test_what_a_batch_changes_twice_adds_up(log: Any) -> None:
+    """The limits count what the changes before it leave, also of a name without a record."""
+    log.do(of(log, (("a/b", 0),), log.put(), log.put(sealed=b"two"), log.make(c.Grant, grants=("x/y",))))
+    record = log.store.get("a/b")
+    assert (record.version, record.sealed, record.grants) == (2, b"two", ("x/y",))
+    assert log.store.stored_bytes == record.weight and len(record.history) == 1
+
+
 def test_an_expired_secret_is_changed_like_any_other(log: Any) -> None:
     log.do(log.put(t=10, expires_ms=5))
     assert log.version(log.make(c.Grant, grants=("x/y",), t=20)) == 1
