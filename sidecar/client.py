@@ -1,7 +1,7 @@
 """The thin shell: one loop, one stream at a time, and the session's actions carried out.
 
 Why it exists: somebody has to hold the socket, the clock and the files. Everything that decides is in session.py.
-What it refuses to do: decide; run TLS below 1.3 or without checking the node's name; log or keep a value. Files are
+What it refuses to do: decide; log or keep a value. Files are
 written in the loop itself: they are in memory, a megabyte takes well under a millisecond, and a thread would cost more
 than it saves.
 """
@@ -11,122 +11,29 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
-import ssl
-import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from sidecar import credential, memory
 from sidecar.actions import Action, Close, Dial, Exit, Log, Place, ReadToken, Send, Wait
 from sidecar.credential import Credential, CredentialError
 from sidecar.files import Files, PlaceError
-from sidecar.session import Purpose, Resume, Session
+from sidecar.inventory import Resume
+from sidecar.log import log
+from sidecar.session import Purpose, Session
 from sidecar.settings import Settings
-from sidecar.wire import messages as m
+from sidecar.stream import CONNECT, Stream, connect, explain
 from sidecar.wire.frames import ProtocolError
-from sidecar.wire.protocol import ClientProtocol
 
 AGENT: Final = "safe-sidecar/0.1.0"
-CONNECT: Final = 2.0
-"""Seconds for name, TCP and TLS together."""
-SHUTDOWN: Final = 1.0
-"""Seconds for a peer to answer the end of TLS before the socket is dropped."""
 FLUSH: Final = 0.25
 """Seconds that a stopping process waits for its goodbye to leave."""
 LINGER: Final = 1.0
 """Seconds that a superseded generation stays for readers in the middle of a path, and after which memory that only a
 dial or a swap needed is given back."""
-MAX_UNSENT: Final = 4 << 20
-"""Bytes waiting for a node that does not read: then it is as good as gone. The largest receipt is under 1 MiB."""
 EX_SOFTWARE: Final = 70
-
-
-def one_line(text: str) -> str:
-    """Whatever a peer or a system call put into `text`, the log stays one line an event."""
-    return "".join(char if char.isprintable() else " " for char in text)[:2000]
-
-
-def log(text: str) -> None:
-    try:
-        sys.stderr.write(f"safe-sidecar: {one_line(text)}\n")
-        sys.stderr.flush()
-    except OSError:
-        pass  # nobody reads; no reason to stop delivering
-
-
-class Context(ssl.SSLContext):
-    """The host name goes to OpenSSL as bytes: as str it would pass through IDNA, whose tables then stay in memory."""
-
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        host = server_hostname.encode("ascii") if isinstance(server_hostname, str) else server_hostname
-        return super().wrap_bio(incoming, outgoing, server_side, host, session)
-
-
-def tls_context(ca_file: str) -> ssl.SSLContext:
-    """Anew for each dial, so that a rotated CA file is simply the next one read. Raises CredentialError."""
-    context = Context(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    try:
-        context.load_verify_locations(cafile=ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise CredentialError(f"CA file {ca_file} cannot be used: {explain(error)}") from None
-    return context
-
-
-def explain(error: BaseException) -> str:
-    """Why a dial or a stream failed, in the operator's words."""
-    if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT:g} s"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {getattr(error, 'reason', None) or 'no reason given'}"
-    if isinstance(error, socket.gaierror):
-        return "its name cannot be resolved"
-    if isinstance(error, OSError) and error.strerror:
-        return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-    return type(error).__name__
-
-
-class Stream(asyncio.Protocol):
-    """One connection: its transport, its protocol state, and where to report."""
-
-    def __init__(self, owner: Client) -> None:
-        self.protocol = ClientProtocol()
-        self.ended = asyncio.get_running_loop().create_future()
-        self._owner = owner
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods and not the base class
-
-    def data_received(self, data: bytes) -> None:
-        self._owner.arrived(self, data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
-        self._owner.broke(self, explain(exc) if exc else "the node closed the stream")
-
-    def write(self, data: bytes) -> None:
-        if self._transport is not None and data:
-            self._transport.write(data)
-            if self._transport.get_write_buffer_size() > MAX_UNSENT:
-                self._transport.abort()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
 
 
 class Client:
@@ -236,7 +143,8 @@ class Client:
         if isinstance(action, Wait):
             self._wait(action.seconds)
         elif isinstance(action, Send):
-            self._send(action.message)
+            if self._stream is not None:
+                self._stream.send(action.message)
         elif isinstance(action, Place):
             self._place(action)
         elif isinstance(action, Log):
@@ -278,7 +186,7 @@ class Client:
         try:
             held = self._credential()
             async with asyncio.timeout(CONNECT):
-                stream = await self._connect(action)
+                stream = await connect(self, self._settings.ca_file, action.node.host, action.node.port, action.turn)
         except (OSError, ValueError, CredentialError) as error:  # ValueError: a host name that is none
             reason = str(error) if isinstance(error, CredentialError) else f"{action.node}: {explain(error)}"
             self._run(self._session.failed(time.monotonic(), self._chance(), reason))
@@ -286,43 +194,6 @@ class Client:
         self._stream = stream
         self._release_later()
         self._run(self._session.connected(time.monotonic(), held.token, self._remaining(held)))
-
-    async def _connect(self, action: Dial) -> Stream:
-        loop = asyncio.get_running_loop()
-        context = tls_context(self._settings.ca_file)
-        host = action.node.host
-        found = await loop.getaddrinfo(host.encode("ascii"), action.node.port, type=socket.SOCK_STREAM)
-        addresses = sorted({str(entry[4][0]) for entry in found})
-        _, stream = await loop.create_connection(
-            lambda: Stream(self),
-            addresses[action.turn % len(addresses)],
-            action.node.port,
-            ssl=context,
-            server_hostname=host,
-            ssl_handshake_timeout=CONNECT,
-            ssl_shutdown_timeout=SHUTDOWN,
-        )
-        return stream
-
-    def _send(self, message: m.ClientMessage) -> None:
-        stream = self._stream
-        if stream is None:
-            return
-        protocol = stream.protocol
-        if isinstance(message, m.Bye):
-            stream.write(protocol.send_bye())
-        elif protocol.closed():
-            pass  # the node ended the stream in the same breath
-        elif isinstance(message, m.Hello):
-            stream.write(protocol.send_hello(message))
-        elif isinstance(message, m.Receipt):
-            stream.write(protocol.send_receipt(message))
-        elif isinstance(message, m.Token):
-            stream.write(protocol.send_token(message))
-        elif isinstance(message, m.Ping):
-            stream.write(protocol.send_ping(message))
-        elif isinstance(message, m.Pong):
-            stream.write(protocol.send_pong(message))
 
     def _place(self, action: Place) -> None:
         now, wall = time.monotonic, time.time_ns() // 1_000_000

@@ -4,19 +4,19 @@ Why it exists: which node to dial, what to accept, when to give up on a silent p
 about order and time, and rules are only trusted when every order can be tried. Each method takes one event with the
 time (monotonic seconds) and, where it spreads a delay, a chance from 0 to 1; it returns the actions to carry out, in
 order, the last being the Wait until `woken` must be called.
-What it refuses to do: touch sockets, files or clocks; take an older version than it has seen; or remove a secret for
-any other reason than a node's explicit word inside a committed batch.
+What it refuses to do: touch sockets, files or clocks. What the set becomes is inventory.py's to say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sidecar.actions import Action, Close, Dial, Exit, Log, Place, ReadToken, Send, Wait
+from sidecar.actions import Action, Close, Dial, Exit, Log, ReadToken, Send, Wait
 from sidecar.credential import next_look
 from sidecar.dialer import Dialer
+from sidecar.inventory import MAX_PENDING, Inventory, Resume
 from sidecar.settings import Node
 from sidecar.wire import codes, names
 from sidecar.wire import messages as m
@@ -39,18 +39,6 @@ REPEAT: Final = 60.0
 """Seconds before a failure that persists is logged again."""
 MAX_TOLD: Final = 64
 """Different failures remembered as logged: one a node of SAFE_NODES."""
-MAX_PENDING: Final = 64 << 20
-"""Bytes of values held between their arrival and the swap."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """What the files of an earlier run say: versions in place, lowest versions to accept, index, first set complete."""
-
-    held: Mapping[str, int] = field(default_factory=dict)
-    floors: Mapping[str, int] = field(default_factory=dict)
-    index: int = 0
-    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +59,8 @@ class Session:
 
     def __init__(self, nodes: tuple[Node, ...], purpose: Purpose, resume: Resume) -> None:
         self._purpose = purpose
-        self._want = frozenset(purpose.want)
+        self._set = Inventory(purpose.want, resume)
         self._dialer = Dialer(nodes)
-        self._held = dict(resume.held)
-        self._floors = {**resume.floors}
-        for name, version in resume.held.items():
-            self._floors[name] = max(version, self._floors.get(name, 0))
-        self._index = resume.index  # the highest SYNC taken
-        self._placed_index = resume.index
-        self._complete = resume.complete
-        self._full = False  # a full set was taken in this life
-        self._named: set[str] = set()  # what this stream has vouched for
-        self._incoming: dict[str, m.Secret | None] = {}  # since the last SYNC; dies with the stream
-        self._due: dict[str, m.Secret | None] = {}  # committed by a SYNC, not in the files yet; outlives the stream
-        self._denied: dict[str, str] = {}
         self._phase = "idle"  # idle, dialing, greeting, live
         self._dial_at: float | None = None
         self._since = 0.0  # when the phase began
@@ -109,12 +85,12 @@ class Session:
     @property
     def held(self) -> Mapping[str, int]:
         """Versions in the files."""
-        return self._held
+        return self._set.held
 
     @property
     def index(self) -> int:
         """The highest log index taken."""
-        return self._index
+        return self._set.index
 
     def status(self, now: float) -> dict[str, Any]:
         """For the status file: names, versions and codes, never values."""
@@ -125,10 +101,10 @@ class Session:
             "node": self._node if live else "",
             "stale": self._stale or not live,
             "too_stale": self._too_stale(now),
-            "complete": self._complete,
-            "index": self._placed_index,
-            "secrets": dict(sorted(self._held.items())),
-            "missing": {name: self._denied.get(name, codes.NOT_FOUND) for name in self._missing()},
+            "complete": self._set.complete,
+            "index": self._set.placed_index,
+            "secrets": dict(sorted(self._set.held.items())),
+            "missing": {name: self._set.why(name) for name in self._set.missing()},
             "error": self._error,
             "trouble": self._trouble,
         }
@@ -146,12 +122,6 @@ class Session:
     def connected(self, now: float, token: str, remaining: float | None) -> list[Action]:
         """TLS stands. `token` was read for this dial and is good for `remaining` more seconds (None: unsaid)."""
         self._enter("greeting", now)
-        self._incoming.clear()
-        have = {name: version for name, version in self._held.items() if self._wanted(name)}
-        for name, change in self._due.items():
-            if change is None:
-                have.pop(name, None)  # to be removed: should it be granted again, it has to be sent again
-        self._named = set(have)
         self._token, self._token_at = token, now + next_look(remaining)
         hello = m.Hello(
             versions=VERSIONS,
@@ -159,8 +129,8 @@ class Session:
             pod=self._purpose.pod,
             instance=self._purpose.instance,
             agent=self._purpose.agent,
-            index=self._index,
-            have=have,
+            index=self._set.index,
+            have=self._set.greet(),
             want=self._purpose.want,
             mode=self._purpose.mode,
         )
@@ -184,7 +154,7 @@ class Session:
         if isinstance(message, m.Secret):
             actions = self._secret(now, chance, message)
         elif isinstance(message, m.Gone):
-            self._gone(message)
+            self._set.gone(message)
         elif isinstance(message, m.Sync):
             actions = self._sync(now, chance, message)
         elif isinstance(message, m.Ping):
@@ -203,14 +173,7 @@ class Session:
 
     def placed(self, now: float, wall_ms: int) -> list[Action]:
         """The last Place is in the files."""
-        for name, change in self._due.items():
-            if change is None:
-                self._held.pop(name, None)
-            else:
-                self._held[name] = change.version
-        self._placed_index = self._index
-        self._complete = self._complete_after()
-        self._due.clear()
+        self._set.placed()
         self._place_at, self._error = None, ""
         return self._end(now, [*self._receipt(wall_ms, ""), *self._finished()])
 
@@ -238,7 +201,7 @@ class Session:
         actions = self._report_staleness(now)
         if self._place_at is not None and now >= self._place_at:
             self._place_at = None
-            actions.append(self._place())
+            actions.append(self._set.place())
         if self._phase == "live":
             actions += self._pulse(now, chance)
         elif self._phase == "greeting" and now >= self._since + GREETING:
@@ -272,28 +235,27 @@ class Session:
         return [*self._tell(now, reason), self._dial(now)]
 
     def _drop(self, now: float) -> None:
-        """Forget what only this stream could have completed. Files and committed changes stay."""
         if self._phase == "live":
             self._last_live = now
-        self._incoming.clear()
+        self._set.drop()
         self._enter("idle", now)
 
     def _welcome(self, now: float, chance: float, welcome: m.Welcome) -> list[Action]:
-        if welcome.index < self._index:
+        if welcome.index < self._set.index:
             return self._behind(now, chance, welcome.node, welcome.index)
         self._enter("live", now)
         self._dialer.welcomed()
         self._node, self._heartbeat = welcome.node or str(self._dialer.current), welcome.heartbeat_ms / 1000
         self._told.clear()
         self._trouble, self._told_stale = "", False
-        if self._place_at is None and not self._due:
+        if self._place_at is None and not self._set.pending:
             self._error = ""
         return [Log(f"connected to {self._node} at index {welcome.index}"), *self._set_stale(welcome.stale)]
 
     def _behind(self, now: float, chance: float, node: str, index: int) -> list[Action]:
         """Older than what we have: nothing of it may reach the files, whatever this node believes."""
         self._error = codes.BEHIND
-        reason = f"{node or self._dialer.current} is at index {index}, behind the {self._index} seen here"
+        reason = f"{node or self._dialer.current} is at index {index}, behind the {self._set.index} seen here"
         return [*self._goodbye(), *self._retreat(now, chance, reason)]
 
     def _goaway(self, now: float, chance: float, goaway: m.Goaway) -> list[Action]:
@@ -331,57 +293,18 @@ class Session:
 
     # -- what a node says of secrets -------------------------------------------------------------------------------
 
-    def _wanted(self, name: str) -> bool:
-        return not self._want or name in self._want
-
-    def _upcoming(self, name: str) -> int:
-        """The version that would be in the files if everything known were placed; 0 for none."""
-        for batch in (self._incoming, self._due):
-            if name in batch:
-                change = batch[name]
-                return change.version if change else 0
-        return self._held.get(name, 0)
-
     def _secret(self, now: float, chance: float, secret: m.Secret) -> list[Action]:
-        if not self._wanted(secret.name):
-            return []
-        self._named.add(secret.name)
-        self._denied.pop(secret.name, None)
-        upcoming = self._upcoming(secret.name)
-        # After a removal the same version may come back (granted again), an older one never.
-        if secret.version <= upcoming or secret.version < self._floors.get(secret.name, 0):
-            return []
-        self._incoming[secret.name] = secret
-        waiting = [change for batch in (self._due, self._incoming) for change in batch.values() if change]
-        count = len(self._held.keys() | self._due.keys() | self._incoming.keys())
-        if sum(change.size for change in waiting) <= MAX_PENDING and count <= names.MAX_SECRETS:
+        if self._set.secret(secret):
             return []
         self._error = codes.TOO_LARGE
         reason = f"the node sends more than {MAX_PENDING} bytes or {names.MAX_SECRETS} secrets; name those you need"
         return [*self._goodbye(), *self._retreat(now, chance, reason, REPLACE)]
 
-    def _gone(self, gone: m.Gone) -> None:
-        self._named.discard(gone.name)
-        if self._wanted(gone.name) and len(self._denied) < names.MAX_SECRETS:
-            self._denied[gone.name] = gone.code
-        if gone.name in self._held or self._upcoming(gone.name):
-            self._incoming[gone.name] = None
-
     def _sync(self, now: float, chance: float, sync: m.Sync) -> list[Action]:
-        if sync.index < self._index:
+        if sync.index < self._set.index:
             return self._behind(now, chance, self._node, sync.index)
-        if sync.full:
-            for name in self._held.keys() - self._named:
-                if self._upcoming(name):
-                    self._incoming[name] = None
         actions = self._set_stale(sync.stale)
-        for name, change in self._incoming.items():
-            if change is None:
-                actions.append(Log(f"{name} is to be removed: {self._denied.get(name, 'not part of the set')}"))
-        self._due.update(self._incoming)
-        self._incoming.clear()
-        self._index, self._full, self._floors = sync.index, self._full or sync.full, self._raised()
-        return [*actions, self._place()]
+        return [*actions, *map(Log, self._set.commit(sync)), self._set.place()]
 
     def _set_stale(self, stale: bool) -> list[Action]:
         if stale == self._stale:
@@ -392,65 +315,32 @@ class Session:
         return [Log(f"{self._node} is in touch with the majority again")]
 
     def _deny(self, denied: m.Denied) -> list[Action]:
-        if not self._wanted(denied.name) or self._denied.get(denied.name) == denied.code:
+        if not self._set.deny(denied):
             return []
-        if len(self._denied) < names.MAX_SECRETS:
-            self._denied[denied.name] = denied.code
         return [Log(f"{denied.name} is not served: {denied.message} ({denied.code})")]
 
-    # -- the files -------------------------------------------------------------------------------------------------
-
-    def _missing(self) -> list[str]:
-        return [name for name in self._purpose.want if name not in self._held]
-
-    def _complete_after(self) -> bool:
-        """Whether the first whole set is in place once everything due is. Stays true from then on."""
-        return self._complete or (self._full and all(self._upcoming(name) for name in self._purpose.want))
-
-    def _raised(self) -> dict[str, int]:
-        """The lowest versions to accept from now on, for names held, due and removed.
-
-        Past twice the limit the names no longer held are forgotten, oldest first:
-        the log index still protects against a node that is behind.
-        """
-        floors = dict(self._floors)
-        for name, change in self._due.items():
-            if change is not None:
-                floors[name] = max(change.version, floors.get(name, 0))
-        surplus = len(floors) - 2 * names.MAX_SECRETS
-        for name in [name for name in floors if name not in self._held][: max(surplus, 0)]:
-            del floors[name]
-        return floors
-
-    def _place(self) -> Action:
-        return Place(dict(self._due), self._index, self._complete_after(), self._floors)
+    # -- receipts --------------------------------------------------------------------------------------------------
 
     def _receipt(self, wall_ms: int, error: str) -> list[Action]:
         if self._phase != "live":
             return []
-        return [Send(m.Receipt(self._placed_index, dict(self._held), error, wall_ms))]
+        return [Send(m.Receipt(self._set.placed_index, dict(self._set.held), error, wall_ms))]
 
     # -- the ends of an init run, and the clock ----------------------------------------------------------------------
 
     def _finished(self) -> list[Action]:
-        if self._purpose.mode != "init" or not self._full:
+        if self._purpose.mode != "init" or not self._set.full:
             return []
-        missing = self._missing()
-        if not missing:
-            return [*self._goodbye(), Exit(0, f"{len(self._held)} secrets in place")]
-        return [Log(f"waiting for {self._why_missing(missing)}")]
-
-    def _why_missing(self, missing: list[str]) -> str:
-        shown = ", ".join(f"{name} ({self._denied.get(name, codes.NOT_FOUND)})" for name in missing[:8])
-        return shown + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
+        if self._set.missing():
+            return [Log(f"waiting for {self._set.why_missing()}")]
+        return [*self._goodbye(), Exit(0, f"{len(self._set.held)} secrets in place")]
 
     def _too_late(self) -> list[Action]:
         waited = f"after {self._purpose.deadline:g} s"
-        missing = self._missing()
         if self._place_at is not None:
             end = Exit(1, f"the files could not be written ({self._error}) {waited}")
-        elif self._full and missing:
-            end = Exit(1, f"still missing {waited}: {self._why_missing(missing)}")
+        elif self._set.full and self._set.missing():
+            end = Exit(1, f"still missing {waited}: {self._set.why_missing()}")
         elif self._dialer.refusals:
             end = Exit(1, f"{waited}: {self._trouble}")
         else:

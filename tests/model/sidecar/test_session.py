@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sidecar.actions import Close, Dial, Exit, Place, ReadToken, Send, Wait
-from sidecar.session import Purpose, Resume, Session
+from sidecar.inventory import Resume
+from sidecar.session import Purpose, Session
 from sidecar.settings import Node
 from sidecar.wire import codes
 from sidecar.wire import messages as m

@@ -3,50 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-import socket
-import ssl
-
-import pytest
 
 from sidecar import client
-from sidecar.credential import CredentialError
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (TimeoutError(), "no answer"),
-        (ConnectionRefusedError(111, "Connect call failed ('10.0.0.1', 1)"), "Connection refused"),
-        (socket.gaierror(-2, "Name or service not known"), "cannot be resolved"),
-        (ssl.SSLError(1, "x"), "TLS failed"),
-        (ValueError("canary"), "ValueError"),
-    ],
-)
-def test_errors_are_explained_in_words(error, words):
-    assert words in client.explain(error) and "canary" not in client.explain(error)
-
-
-def test_the_log_is_one_line_an_event(capsys):
-    client.log("a\nb\x1b[31m\u2028c")
-    assert capsys.readouterr().err == "safe-sidecar: a b [31m c\n"
-
-
-def test_tls_is_of_today_and_checks_names(authority, tmp_path):
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    context = client.tls_context(str(path))
-    assert context.minimum_version == ssl.TLSVersion.TLSv1_3
-    assert context.check_hostname and context.verify_mode == ssl.CERT_REQUIRED
-    assert context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="safe-0").server_hostname == "safe-0"
-
-
-@pytest.mark.parametrize("content", [None, "", "not a certificate"])
-def test_a_ca_file_that_is_none_is_named(tmp_path, content):
-    path = tmp_path / "ca.pem"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(CredentialError, match=r"ca\.pem cannot be used"):
-        client.tls_context(str(path))
 
 
 def test_the_agent_names_this_release():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sidecar import inventory
 from sidecar import session as s
 from sidecar.actions import Close, Dial, Exit, Log, Place, ReadToken, Send, Wait
-from sidecar.session import Purpose, Resume, Session
+from sidecar.inventory import Resume
+from sidecar.session import Purpose, Session
 from sidecar.settings import Node
 from sidecar.wire import codes
 from sidecar.wire import messages as m
@@ -292,7 +294,7 @@ def test_a_removal_that_could_not_be_placed_is_not_vouched_for():
 
 
 def test_too_much_at_once_is_refused_and_nothing_is_changed(monkeypatch):
-    monkeypatch.setattr(s, "MAX_PENDING", 10)
+    monkeypatch.setattr(inventory, "MAX_PENDING", 10)
     session = live(made(resume=Resume({"a/z": 1}, {}, 1)))
     session.received(1, CHANCE, secret("a/b"))
     actions = session.received(1, CHANCE, secret("a/c"))

@@ -1,0 +1,176 @@
+"""What a pod has, what is on its way, and what may never come back: the set of secrets, without the stream.
+
+Why it exists: the rules of the set (older is never taken, removed only when told, one swap a SYNC) outlive every
+stream, and are easier to trust when they stand alone. What it refuses to do: know a node or the time; take an older
+version than it has seen; or remove a secret for any other reason than a node's explicit word inside a committed batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from sidecar.actions import Place
+from sidecar.wire import codes, names
+from sidecar.wire import messages as m
+
+MAX_PENDING: Final = 64 << 20
+"""Bytes of values held between their arrival and the swap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """What the files of an earlier run say: versions in place, lowest versions to accept, index, first set complete."""
+
+    held: Mapping[str, int] = field(default_factory=dict)
+    floors: Mapping[str, int] = field(default_factory=dict)
+    index: int = 0
+    complete: bool = False
+
+
+class Inventory:
+    """The set of one sidecar. `want` empty: everything granted. `index`: the highest SYNC taken."""
+
+    def __init__(self, want: tuple[str, ...], resume: Resume) -> None:
+        self._order = want
+        self._want = frozenset(want)
+        self.held = dict(resume.held)  # versions in the files
+        self._floors = {**resume.floors}
+        for name, version in resume.held.items():
+            self._floors[name] = max(version, self._floors.get(name, 0))
+        self.index = resume.index
+        self.placed_index = resume.index
+        self.complete = resume.complete
+        self.full = False  # a full set was taken in this life
+        self.denied: dict[str, str] = {}
+        self._named: set[str] = set()  # what this stream has vouched for
+        self._incoming: dict[str, m.Secret | None] = {}  # since the last SYNC; dies with the stream
+        self._due: dict[str, m.Secret | None] = {}  # committed by a SYNC, not in the files yet; outlives the stream
+
+    @property
+    def pending(self) -> bool:
+        """Whether something committed is not in the files yet."""
+        return bool(self._due)
+
+    def wanted(self, name: str) -> bool:
+        return not self._want or name in self._want
+
+    def missing(self) -> list[str]:
+        """What is asked for by name and not in the files."""
+        return [name for name in self._order if name not in self.held]
+
+    def why(self, name: str) -> str:
+        """The node's last word on a name that is not there; without one it was not found."""
+        return self.denied.get(name, codes.NOT_FOUND)
+
+    def why_missing(self) -> str:
+        missing = self.missing()
+        shown = ", ".join(f"{name} ({self.why(name)})" for name in missing[:8])
+        return shown + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
+
+    # -- a stream's words --------------------------------------------------------------------------------------------
+
+    def greet(self) -> dict[str, int]:
+        """A stream begins: what HELLO claims to have."""
+        self._incoming.clear()
+        have = {name: version for name, version in self.held.items() if self.wanted(name)}
+        for name, change in self._due.items():
+            if change is None:
+                have.pop(name, None)  # to be removed: should it be granted again, it has to be sent again
+        self._named = set(have)
+        return have
+
+    def drop(self) -> None:
+        """A stream ends: forget what only it could have completed. Files and committed changes stay."""
+        self._incoming.clear()
+
+    def secret(self, secret: m.Secret) -> bool:
+        """Part of the next SYNC, if it is wanted and not older. False: more than one pod may hold."""
+        if not self.wanted(secret.name):
+            return True
+        self._named.add(secret.name)
+        self.denied.pop(secret.name, None)
+        upcoming = self._upcoming(secret.name)
+        # After a removal the same version may come back (granted again), an older one never.
+        if secret.version <= upcoming or secret.version < self._floors.get(secret.name, 0):
+            return True
+        self._incoming[secret.name] = secret
+        waiting = [change for batch in (self._due, self._incoming) for change in batch.values() if change]
+        count = len(self.held.keys() | self._due.keys() | self._incoming.keys())
+        return sum(change.size for change in waiting) <= MAX_PENDING and count <= names.MAX_SECRETS
+
+    def gone(self, gone: m.Gone) -> None:
+        self._named.discard(gone.name)
+        if self.wanted(gone.name) and len(self.denied) < names.MAX_SECRETS:
+            self.denied[gone.name] = gone.code
+        if gone.name in self.held or self._upcoming(gone.name):
+            self._incoming[gone.name] = None
+
+    def deny(self, denied: m.Denied) -> bool:
+        """Whether that is news."""
+        if not self.wanted(denied.name) or self.denied.get(denied.name) == denied.code:
+            return False
+        if len(self.denied) < names.MAX_SECRETS:
+            self.denied[denied.name] = denied.code
+        return True
+
+    def commit(self, sync: m.Sync) -> list[str]:
+        """All since the last SYNC is due. Returns what is to be removed and why, in words."""
+        if sync.full:
+            for name in self.held.keys() - self._named:
+                if self._upcoming(name):
+                    self._incoming[name] = None
+        removed = [
+            f"{name} is to be removed: {self.denied.get(name, 'not part of the set')}"
+            for name, change in self._incoming.items()
+            if change is None
+        ]
+        self._due.update(self._incoming)
+        self._incoming.clear()
+        self.index, self.full, self._floors = sync.index, self.full or sync.full, self._raised()
+        return removed
+
+    # -- the files ---------------------------------------------------------------------------------------------------
+
+    def place(self) -> Place:
+        """All that is due, as one change of the files."""
+        return Place(dict(self._due), self.index, self._complete_after(), self._floors)
+
+    def placed(self) -> None:
+        """It is in the files."""
+        for name, change in self._due.items():
+            if change is None:
+                self.held.pop(name, None)
+            else:
+                self.held[name] = change.version
+        self.placed_index = self.index
+        self.complete = self._complete_after()
+        self._due.clear()
+
+    def _upcoming(self, name: str) -> int:
+        """The version that would be in the files if everything known were placed; 0 for none."""
+        for batch in (self._incoming, self._due):
+            if name in batch:
+                change = batch[name]
+                return change.version if change else 0
+        return self.held.get(name, 0)
+
+    def _complete_after(self) -> bool:
+        """Whether the first whole set is in place once everything due is. Stays true from then on."""
+        return self.complete or (self.full and all(self._upcoming(name) for name in self._order))
+
+    def _raised(self) -> dict[str, int]:
+        """The lowest versions to accept from now on, for names held, due and removed.
+
+        Past twice the limit the names no longer held are forgotten, oldest first:
+        the log index still protects against a node that is behind.
+        """
+        floors = dict(self._floors)
+        for name, change in self._due.items():
+            if change is not None:
+                floors[name] = max(change.version, floors.get(name, 0))
+        surplus = len(floors) - 2 * names.MAX_SECRETS
+        for name in [name for name in floors if name not in self.held][: max(surplus, 0)]:
+            del floors[name]
+        return floors
