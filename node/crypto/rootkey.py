@@ -71,7 +71,7 @@ class RootKey:
 
 
 def create_identity(folder: Path, cluster: str) -> bool:
-    """Make root key and the two certificate authorities, once. False if the folder is there already.
+    """Make root key, sealing key and the two certificate authorities, once. False if the folder is there already.
 
     The finished folder appears by one rename, so of two callers at once exactly one wins and nobody sees half of it;
     it is on disk when this returns. What is in a folder already, complete or not, is kept as it is: a part of an
@@ -79,6 +79,8 @@ def create_identity(folder: Path, cluster: str) -> bool:
     Raises Fatal when the place cannot be written.
     """
     from node.crypto.certs import new_authority  # keeps x509 out of the import of every unwrap
+    from node.crypto.sealing import FILE as SEAL
+    from node.crypto.sealing import new_seal_key
 
     folder = Path(os.path.abspath(folder))
     building = folder.with_name(f".{folder.name}.{os.getpid()}.{os.urandom(4).hex()}")
@@ -88,6 +90,7 @@ def create_identity(folder: Path, cluster: str) -> bool:
         building.mkdir(parents=True, mode=0o700)
         try:
             _private(building / FILE, os.urandom(KEY))
+            _private(building / SEAL, new_seal_key())
             for role in ("peer", "server"):
                 key, certificate = new_authority(f"{cluster} {role} CA")
                 _private(building / f"{role}-ca.key", key)

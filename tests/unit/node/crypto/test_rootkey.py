@@ -64,7 +64,7 @@ def test_of_many_at_once_one_makes_it(tmp_path: Path) -> None:
         made = list(pool.map(lambda _: create_identity(folder, "c1"), range(8)))
     assert made.count(True) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["identity"]
-    assert len(list(folder.iterdir())) == 5
+    assert len(list(folder.iterdir())) == 6
 
 
 def test_of_many_processes_at_once_one_makes_it_and_all_use_the_same(tmp_path: Path) -> None:
