@@ -198,14 +198,15 @@ class Hub:
             for subscriber in self._subscribers.values():
                 self._enqueue(subscriber)
 
-    def receipt(self, number: int, receipt: m.Receipt) -> None:
+    def receipt(self, number: int, receipt: m.Receipt, wall_ms: int) -> None:
         """What a sidecar says it has in place. Names it was never given are left out."""
         subscriber = self._subscribers.get(number)
         if subscriber is not None:
             held, known = subscriber.held, subscriber.placed
             placed = {name: version for name, version in receipt.placed.items() if name in held or name in known}
             subscriber.placed = self._own(placed)
-            subscriber.index, subscriber.error = receipt.index, receipt.error[: m.MAX_WORD]
+            subscriber.index, subscriber.error = receipt.index, receipt.error
+            subscriber.report, subscriber.at_ms = receipt.report, wall_ms
 
     def work(self, wall_ms: int, applied: int = 0, budget: int = 512) -> list[Action]:
         """Does at most about `budget` units of what is noted; call again while `busy`.

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from sidecar.wire import messages as m
+
 KEEP_MS: Final = 600_000
 """Ten minutes: longer than a rolling restart keeps any one pod away."""
 MAX_DEPARTED: Final = 20_000
@@ -22,7 +24,9 @@ MAX_DEPARTED: Final = 20_000
 class Receipt:
     """What one sidecar last said. `since_ms`: when its stream began (or ended, if not `connected`); `index` and
     `placed`: log index and versions in its files; `error`: a code, "" if all is well; `stale`: this may be out of
-    date, because the sidecar is not connected to this node any more."""
+    date, because the sidecar is not connected to this node any more. `at_ms`: when it said so, by this node's clock, 0
+    if only its HELLO did; `want`: the names it asks for, empty for all granted; `report`: None if it is too old to say.
+    """
 
     pod: str
     namespace: str
@@ -34,6 +38,9 @@ class Receipt:
     error: str
     mode: str
     agent: str
+    at_ms: int = 0
+    want: frozenset[str] = frozenset()
+    report: m.Report | None = None
     connected: bool = True
     stale: bool = False
 

@@ -220,7 +220,7 @@ class DeliveryServer:
         elif isinstance(message, m.Ping):
             connection.send(connection.protocol.send_pong(m.Pong(message.n)))
         elif isinstance(message, m.Receipt):
-            self._hub.receipt(connection.subscriber, message)
+            self._hub.receipt(connection.subscriber, message, self._clock.wall_ms())
         elif isinstance(message, m.Hello):
             self._begin(connection, self._greet, message)
         elif isinstance(message, m.Token):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from node.delivery.receipts import Receipt
+from sidecar.wire import messages as m
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Subscriber:
 
     __slots__ = (
         "agent",
+        "at_ms",
         "blocked",
         "denied",
         "error",
@@ -91,6 +93,7 @@ class Subscriber:
         "pod",
         "queued",
         "ready",
+        "report",
         "round",
         "said",
         "serviceaccount",
@@ -123,8 +126,10 @@ class Subscriber:
         self.queued = 0
         self.told_stale = stale
         self.index = 0
-        self.placed: dict[str, int] = {}
+        self.placed = dict(held)
         self.error = ""
+        self.at_ms = 0
+        self.report: m.Report | None = None
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -143,4 +148,7 @@ class Subscriber:
             error=self.error,
             mode=self.mode,
             agent=self.agent,
+            at_ms=self.at_ms,
+            want=self.want,
+            report=self.report,
         )

@@ -139,25 +139,65 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """What a RECEIPT says besides, since version 2: how the pod fares with what is in place.
+
+    `render`, `notify`: "" for fine, else what failed and why, without values. `notified`, `notify_failed`: how often
+    since the sidecar started. `staleness_ms`: for how long it has not known itself in touch with the majority.
+    """
+
+    render: str = ""
+    notify: str = ""
+    notified: int = 0
+    notify_failed: int = 0
+    staleness_ms: int = 0
+
+    def to_body(self) -> dict[str, Any]:
+        return {
+            "render": self.render,
+            "notify": self.notify,
+            "notified": self.notified,
+            "notify_failed": self.notify_failed,
+            "staleness_ms": self.staleness_ms,
+        }
+
+    @classmethod
+    def from_body(cls, body: Body) -> Self:
+        return cls(
+            render=_text(body, "render", MAX_TEXT),
+            notify=_text(body, "notify", MAX_TEXT),
+            notified=_number(body, "notified"),
+            notify_failed=_number(body, "notify_failed"),
+            staleness_ms=_number(body, "staleness_ms"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """Client: what is in place after a SYNC, or `error` (a code) if it could not be put there. `at_ms`: wall clock."""
+    """Client: what is in place after a SYNC, or `error` (a code) if it could not be put there. `at_ms`: wall clock.
+
+    `report`: None on a stream of version 1, which means unknown, not fine.
+    """
 
     TYPE: ClassVar[int] = 2
     index: int
     placed: Mapping[str, int]
     error: str
     at_ms: int
+    report: Report | None = Report()
 
     def to_body(self) -> dict[str, Any]:
-        return {"index": self.index, "placed": dict(self.placed), "error": self.error, "at_ms": self.at_ms}
+        body = {"index": self.index, "placed": dict(self.placed), "error": self.error, "at_ms": self.at_ms}
+        return body if self.report is None else {**body, **self.report.to_body()}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
+    def from_body(cls, body: Body, version: int = 2) -> Self:
         return cls(
             index=_number(body, "index"),
             placed=_versions(body, "placed"),
             error=_text(body, "error", MAX_WORD),
             at_ms=_number(body, "at_ms"),
+            report=Report.from_body(body) if version >= 2 else None,
         )
 
 
@@ -222,7 +262,10 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """Node, first: the stream is open. `index`: what this node has applied; `heartbeat_ms`: idle time before a ping."""
+    """Node, first: the stream is open. `index`: what this node has applied; `heartbeat_ms`: idle time before a ping.
+
+    `cluster`: which log `index` counts in, since version 2; "" if the node does not say.
+    """
 
     TYPE: ClassVar[int] = 16
     version: int
@@ -230,20 +273,24 @@ class Welcome:
     index: int
     heartbeat_ms: int
     stale: bool
+    cluster: str = ""
 
     def to_body(self) -> dict[str, Any]:
-        return {
+        body = {
             "version": self.version,
             "node": self.node,
             "index": self.index,
             "heartbeat_ms": self.heartbeat_ms,
             "stale": self.stale,
         }
+        return body if self.version < 2 else {**body, "cluster": self.cluster}
 
     @classmethod
     def from_body(cls, body: Body) -> Self:
+        version = _number(body, "version", 1)
         return cls(
-            version=_number(body, "version", 1),
+            version=version,
+            cluster=_text(body, "cluster", MAX_WORD) if version >= 2 else "",
             node=_text(body, "node", MAX_WORD),
             index=_number(body, "index"),
             heartbeat_ms=_number(body, "heartbeat_ms", 10, 60_000),

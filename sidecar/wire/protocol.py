@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from sidecar.wire import messages as m
 from sidecar.wire.frames import FrameReader, ProtocolError
 
-VERSIONS: Final = (1,)
-"""Protocol versions this code speaks."""
+VERSIONS: Final = (1, 2)
+"""Protocol versions this code speaks. 2 adds Report to RECEIPT and `cluster` to WELCOME."""
 
 _Any = TypeVar("_Any", m.ClientMessage, m.NodeMessage)
 
@@ -40,12 +41,17 @@ def negotiate(offered: Iterable[int]) -> int | None:
     return max(set(offered) & set(VERSIONS), default=None)
 
 
-def _read(kind: int, body: Mapping[str, object], known: Mapping[int, type[_Any]], greeted: bool) -> _Any | None:
-    """The message, or None for a type of a newer peer, which is ignored, but only once both ends have agreed."""
+def _read(kind: int, body: Mapping[str, object], known: Mapping[int, type[_Any]], version: int) -> _Any | None:
+    """The message, or None for a type of a newer peer, which is ignored, but only once both ends have agreed.
+
+    `version`: what was agreed, 0 before the greeting.
+    """
     message = known.get(kind)
+    if message is m.Receipt:
+        return message.from_body(body, version)
     if message is not None:
         return message.from_body(body)
-    if not greeted:
+    if not version:
         raise ProtocolError(f"a frame of type {kind} came before the greeting")
     return None
 
@@ -73,13 +79,15 @@ class _SyncOrder:
 class ClientProtocol:
     """The sidecar's end. Feed it what arrives, write what `send_*` returns.
 
-    Every send raises ProtocolError when it is out of order. `state` is OPEN until WELCOME, then GREETED.
+    Every send raises ProtocolError when it is out of order. `state` is OPEN until WELCOME, then GREETED; `version` is
+    what the node chose, 0 before.
     """
 
-    __slots__ = ("_greeting", "_order", "_reader", "_versions", "state")
+    __slots__ = ("_greeting", "_order", "_reader", "_versions", "state", "version")
 
     def __init__(self) -> None:
         self.state = State.OPEN
+        self.version = 0
         self._reader = FrameReader()
         self._order = _SyncOrder()
         self._greeting = False
@@ -98,7 +106,7 @@ class ClientProtocol:
         received: list[m.NodeMessage] = []
         try:
             for kind, body in self._reader.feed(data):
-                message = _read(kind, body, m.FROM_NODE, self.state is State.GREETED)
+                message = _read(kind, body, m.FROM_NODE, self.version)
                 if message is not None:
                     self._received(message)
                     received.append(message)
@@ -118,7 +126,7 @@ class ClientProtocol:
             if message.version not in self._versions:
                 raise ProtocolError(f"the node chose version {message.version}, which was not offered")
             self._order.check(message.TYPE, message.index)
-            self.state = State.GREETED
+            self.state, self.version = State.GREETED, message.version
         elif self.state is not State.GREETED:
             raise ProtocolError("the first message of a node is WELCOME or REFUSED")
         elif isinstance(message, m.Secret | m.Sync):
@@ -134,6 +142,11 @@ class ClientProtocol:
         return packed
 
     def send_receipt(self, receipt: m.Receipt) -> bytes:
+        """On a stream of version 1 without its report."""
+        if self.version == 1:
+            receipt = replace(receipt, report=None)
+        elif receipt.report is None:
+            raise ProtocolError("a RECEIPT without its report")
         return self._send(receipt)
 
     def send_token(self, token: m.Token) -> bytes:
@@ -161,12 +174,14 @@ class ServerProtocol:
     """The node's end. `hello` is what the client said; answer it with send_welcome or send_refused, in your own time.
 
     Between HELLO and the answer a client may only say BYE. Every send raises ProtocolError when it is out of order.
+    `version` is what the WELCOME said, 0 before.
     """
 
-    __slots__ = ("_order", "_reader", "hello", "state")
+    __slots__ = ("_order", "_reader", "hello", "state", "version")
 
     def __init__(self) -> None:
         self.state = State.OPEN
+        self.version = 0
         self.hello: m.Hello | None = None
         self._reader = FrameReader()
         self._order = _SyncOrder()
@@ -184,7 +199,7 @@ class ServerProtocol:
         received: list[m.ClientMessage] = []
         try:
             for kind, body in self._reader.feed(data):
-                message = _read(kind, body, m.FROM_CLIENT, self.state is State.GREETED)
+                message = _read(kind, body, m.FROM_CLIENT, self.version)
                 if message is not None:
                     self._received(message)
                     received.append(message)
@@ -213,7 +228,7 @@ class ServerProtocol:
         if welcome.version not in self.hello.versions:
             raise ProtocolError(f"version {welcome.version} was not offered")
         self._order.check(welcome.TYPE, welcome.index)
-        self.state = State.GREETED
+        self.state, self.version = State.GREETED, welcome.version
         return m.pack(welcome)
 
     def send_refused(self, refused: m.Refused) -> bytes:

@@ -33,14 +33,15 @@ from_client = st.one_of(
         st.lists(name, max_size=3).map(tuple),
         st.sampled_from(["run", "init"]),
     ),
-    st.builds(m.Receipt, number, versions, text, number),
+    st.builds(m.Receipt, number, versions, text, number, st.builds(m.Report, text, text, number, number, number)),
     st.builds(m.Token, word),
     st.builds(m.Bye),
     st.builds(m.Ping, number),
     st.builds(m.Pong, number),
 )
 from_node = st.one_of(
-    st.builds(m.Welcome, version, text, number, st.integers(10, 60_000), st.booleans()),
+    st.builds(m.Welcome, st.integers(2, 9), text, number, st.integers(10, 60_000), st.booleans(), text),
+    st.builds(m.Welcome, st.just(1), text, number, st.integers(10, 60_000), st.booleans()),
     st.builds(m.Refused, word, text, text, delay),
     st.builds(m.Secret, name, version, number, st.dictionaries(field, st.binary(max_size=50), min_size=1, max_size=4)),
     st.builds(m.Gone, name, st.sampled_from(sorted(codes.GONE))),

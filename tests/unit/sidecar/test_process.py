@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import signal
+import ssl
 import tempfile
 from pathlib import Path
+
+import msgpack
 
 from sidecar.wire import messages as m
 
 CANARY = b"canary-3f9a"
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "wire_v1.json").read_text())
 
 
 def value(rig, name):
@@ -67,6 +73,30 @@ async def test_a_killed_node_is_replaced_and_nothing_older_is_taken(rig, wait_un
     second.put("shop/db", 3, {"value": b"v3"})
     await wait_until(lambda: value(rig, "db") == b"v3")
     assert rig.status()["node"] == second.name
+
+
+async def test_an_old_node_serves_it(rig, wait_until):
+    """Version 1 as frozen bytes over real TLS: no code of today is on that end."""
+    heard = []
+
+    async def serve(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                size = int.from_bytes(await reader.readexactly(4), "big")
+                heard.append(msgpack.unpackb(await reader.readexactly(size)))
+                if len(heard) == 1:
+                    writer.writelines(bytes.fromhex(VECTORS["node"][name]) for name in ("WELCOME", "SECRET", "SYNC"))
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    rig.authority.issue_cert("127.0.0.1").configure_cert(context)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    await rig.start("run", SAFE_NODES=f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    await wait_until(lambda: len(heard) >= 2)
+    server.close()
+    (_, hello), (kind, receipt) = heard[:2]
+    assert hello["versions"] == [1, 2]
+    assert kind == m.Receipt.TYPE and set(receipt) == {"index", "placed", "error", "at_ms"}
+    assert receipt["placed"] == {"shop/db": 1} and value(rig, "db") == b"one"
 
 
 async def test_a_node_that_lost_its_memory_changes_nothing(rig, wait_until):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,8 +66,9 @@ def test_whatever_one_end_may_send_the_other_accepts(strategies, data):
         m.Goaway: server.send_goaway, m.Denied: server.send_denied,
     }  # fmt: skip
     if data.draw(st.booleans()):
-        server.receive_data(client.send_hello(m.Hello((1,), "t", "p", "i", "a")))
-        client.receive_data(server.send_welcome(m.Welcome(1, "n", 0, 1000, False)))
+        server.receive_data(client.send_hello(m.Hello((1, 2), "t", "p", "i", "a")))
+        version = data.draw(st.sampled_from([1, 2]))
+        client.receive_data(server.send_welcome(m.Welcome(version, "n", 0, 1000, False)))
     for _ in range(data.draw(st.integers(0, 12))):
         by_client = data.draw(st.booleans())
         message = data.draw(strategies.from_client if by_client else strategies.from_node)
@@ -84,4 +87,6 @@ def test_whatever_one_end_may_send_the_other_accepts(strategies, data):
         if receiver is client and client.state is State.OPEN and not client._greeting:
             continue  # a node that speaks first may only refuse, which an unasked client reads as well
         got = receiver.receive_data(packed)
+        if isinstance(message, m.Receipt) and server.version == 1:
+            message = replace(message, report=None)
         assert got == ([message] if packed else []) or receiver.closed()

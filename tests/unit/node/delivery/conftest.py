@@ -21,7 +21,7 @@ from node.delivery.subscriber import Close, Send, Subscription, Unopened, Withhe
 from node.errors import Rejected
 from sidecar.wire import messages as m
 from sidecar.wire.frames import FrameReader
-from sidecar.wire.protocol import ClientProtocol
+from sidecar.wire.protocol import VERSIONS, ClientProtocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +229,7 @@ class Client:
 
     async def join(self, token: str = "shop/web", **hello: Any) -> Client:
         await self.dial()
-        fields = {"versions": (1,), "pod": f"pod-{id(self)}", "instance": "i", "agent": "test/1"} | hello
+        fields = {"versions": VERSIONS, "pod": f"pod-{id(self)}", "instance": "i", "agent": "test/1"} | hello
         self.send(self.protocol.send_hello(m.Hello(token=token, **fields)))
         return self
 

@@ -457,14 +457,33 @@ def test_receipts_say_who_has_what(world):
     world.source.put("shop/a", b"1", grants=("shop/web",))
     number = world.join(pod="web-1", agent="safe-sidecar/0.1")
     world.run()
-    world.hub.receipt(number, m.Receipt(1, {"shop/a": 1, "shop/never-given": 9}, "", 5))
+    world.hub.receipt(number, m.Receipt(1, {"shop/a": 1, "shop/never-given": 9}, "", 5), world.wall_ms)
     (receipt,) = world.hub.receipts()
+    assert receipt.report == m.Report() and receipt.at_ms == world.wall_ms
     assert (receipt.pod, receipt.namespace, receipt.serviceaccount, receipt.node) == ("web-1", "shop", "web", "safe-0")
     assert (receipt.placed, receipt.index, receipt.error, receipt.connected) == ({"shop/a": 1}, 1, "", True)
     assert receipt.since_ms == world.wall_ms and not receipt.stale
-    world.hub.receipt(number, m.Receipt(1, {"shop/a": 1}, "no_space", 6))
+    world.hub.receipt(number, m.Receipt(1, {"shop/a": 1}, "no_space", 6), world.wall_ms)
     assert world.hub.receipts()[0].error == "no_space"
-    world.hub.receipt(999, m.Receipt(1, {}, "", 5))
+    world.hub.receipt(999, m.Receipt(1, {}, "", 5), world.wall_ms)
+
+
+def test_a_pod_that_moved_here_counts_with_what_its_hello_said(world):
+    world.source.put("shop/a", b"1", grants=("shop/web",))
+    world.join(have={"shop/a": 1}, want=("shop/a",))
+    (receipt,) = world.hub.receipts()
+    assert (receipt.placed, receipt.at_ms, receipt.report) == ({"shop/a": 1}, 0, None)
+    assert receipt.want == {"shop/a"}
+
+
+def test_receipts_carry_the_report_of_the_pod(world):
+    number = world.join()
+    told = m.Report("app.env: no field `user`", "HTTP 500", 4, 1, 2500)
+    world.later(7)
+    world.hub.receipt(number, m.Receipt(1, {}, "", 5, told), world.wall_ms)
+    assert (world.hub.receipts()[0].report, world.hub.receipts()[0].at_ms) == (told, world.wall_ms)
+    world.hub.receipt(number, m.Receipt(1, {}, "", 5, None), world.wall_ms)
+    assert world.hub.receipts()[0].report is None, "a sidecar of version 1 does not say, which is not fine"
 
 
 def test_receipts_of_pods_that_left_age_out(world):

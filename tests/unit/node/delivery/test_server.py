@@ -5,12 +5,17 @@ import json
 import logging
 import ssl
 import time
+from pathlib import Path
 
+import msgpack
 import pytest
 import uvloop
 
 from node.errors import Retry
 from sidecar.wire import messages as m
+
+VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "wire_v1.json").read_text())
+SYNC = 20
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
@@ -146,6 +151,43 @@ async def test_receipts_name_the_verified_pod(site):
     assert (receipt.pod, receipt.namespace, receipt.serviceaccount, receipt.agent) == ("web-7", "shop", "web", "test/1")
     client.close()
     await eventually(lambda: not site.server.receipts()[0].connected)
+
+
+def in_frames(names):
+    """What the code of wire version 1 wrote, byte for byte."""
+    return [bytes.fromhex(text) for key, text in VECTORS["client"].items() if key in names]
+
+
+async def test_an_old_sidecar_is_served(site):
+    """Version 1 as frozen bytes over real TLS: no code of today is on that end."""
+    site.put("shop/db", b"one", grants=("shop/web",))
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", site.server.port, ssl=site.client_context, server_hostname="127.0.0.1"
+    )
+    writer.writelines(in_frames(("HELLO",)))
+    frames = []
+    while not frames or frames[-1][0] != SYNC:
+        size = int.from_bytes(await reader.readexactly(4), "big")
+        frames.append(msgpack.unpackb(await reader.readexactly(size)))
+    (_, welcome), (_, secret), _ = frames
+    assert set(welcome) == {"version", "node", "index", "heartbeat_ms", "stale"} and welcome["version"] == 1
+    assert secret["fields"] == {"value": b"one"}
+    writer.writelines(in_frames(("RECEIPT",)))
+    await eventually(lambda: site.server.receipts()[0].at_ms)
+    (receipt,) = site.server.receipts()
+    assert (receipt.placed, receipt.report) == ({"shop/db": 1}, None)
+    writer.writelines(in_frames(("BYE",)))
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_new_sidecar_says_how_it_fares(site):
+    client = await site.join()
+    await client.until(lambda: client.full)
+    assert client.welcome.version == 2
+    told = m.Report("app.env: no field `user`", "", 3, 0, 0)
+    client.send(client.protocol.send_receipt(m.Receipt(1, {}, "", 5, told)))
+    await eventually(lambda: site.server.receipts()[0].report == told)
 
 
 # -- refusing ----------------------------------------------------------------------------------------------------------

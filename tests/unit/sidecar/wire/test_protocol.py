@@ -9,8 +9,8 @@ from sidecar.wire import messages as m
 from sidecar.wire.frames import ProtocolError
 from sidecar.wire.protocol import ClientProtocol, ServerProtocol, State, negotiate
 
-HELLO = m.Hello((1,), "t", "p", "i", "a")
-WELCOME = m.Welcome(1, "n", 5, 2000, False)
+HELLO = m.Hello((1, 2), "t", "p", "i", "a")
+WELCOME = m.Welcome(2, "n", 5, 2000, False, "c")
 
 
 def greeted():
@@ -30,7 +30,7 @@ def test_a_whole_conversation():
         server.send_secret(secret, m.pack(secret)) + server.send_gone(m.Gone("a/c", "deleted")) + server.send_sync(sync)
     )
     assert client.receive_data(data) == [secret, m.Gone("a/c", "deleted"), sync]
-    receipt = m.Receipt(5, {"a/b": 1}, "", 1)
+    receipt = m.Receipt(5, {"a/b": 1}, "", 1, m.Report(notified=2))
     assert server.receive_data(client.send_receipt(receipt) + client.send_token(m.Token("u"))) == [
         receipt,
         m.Token("u"),
@@ -47,8 +47,8 @@ def test_a_whole_conversation():
 
 
 def test_the_highest_common_version_is_taken():
-    assert negotiate([1]) == 1 and negotiate([7, 1, 3]) == 1
-    assert negotiate([]) is None and negotiate([2, 3]) is None
+    assert negotiate([1]) == 1 and negotiate([7, 1, 2, 3]) == 2
+    assert negotiate([]) is None and negotiate([3, 4]) is None
 
 
 def test_refused_ends_both():
@@ -125,7 +125,7 @@ def test_nobody_is_welcomed_unasked_or_twice():
 def test_a_version_that_was_not_offered_is_refused_by_both():
     client, server = ClientProtocol(), ServerProtocol()
     server.receive_data(client.send_hello(HELLO))
-    other = m.Welcome(2, "n", 5, 2000, False)
+    other = m.Welcome(3, "n", 5, 2000, False)
     with pytest.raises(ProtocolError):
         server.send_welcome(other)
     with pytest.raises(ProtocolError):
