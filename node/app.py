@@ -14,6 +14,7 @@ import logging
 import ssl
 from typing import Any
 
+from node.admin.auth import Listed
 from node.admin.server import AdminServer
 from node.admin.services import Services
 from node.clock import Clock
@@ -99,7 +100,7 @@ class App:
                 raft=self.raft,
                 store=self.store,
                 keyring=self.keyring,
-                verifier=Verifier(self.issuer, settings.issuer, settings.admin_audience, clock),
+                gate=Listed(Verifier(self.issuer, settings.issuer, settings.admin_audience, clock), settings.admins),
                 sidecars=self.delivery,
                 clock=clock,
                 settings=settings,

@@ -1,16 +1,22 @@
-"""Who may use the admin API: a bearer token whose subject is one of the node's configured admins.
+"""Who may use the admin API, and for what: a bearer token, and the rights that the route's action needs.
 
-Why it exists: this is the admins' door and takes the admins' credential only (its own audience), so a workload's
-token opens nothing here. What it refuses to do: keep or log a token, or let anybody in when no admin is configured.
+Why it exists: this is the admins' door and takes the admins' credential only, so a workload's token opens nothing here;
+rights are asked for in one place, from one table (rights.py). What it refuses to do: keep or log a token, let a route
+be used that has no entry in the table, or guess a right that cannot be asked for now.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from aiohttp import web
 
 from node.admin import context
+from node.admin.rights import CLUSTERS, NEEDS, Need, Right, rights
 from node.admin.services import Services
 from node.errors import Rejected
+from node.tokens.person import Person
+from sidecar.wire import names
 
 
 def _bearer(request: web.Request) -> str:
@@ -27,14 +33,76 @@ def _bearer(request: web.Request) -> str:
 
 
 async def authorise(request: web.Request, services: Services) -> None:
-    """Notes the subject for the audit line.
+    """Notes who it is for the audit line, and asks for every right in the table.
 
-    Raises Rejected unauthenticated or token_* (401), forbidden (403); Retry if the issuer's keys cannot be had."""
-    identity = await services.verifier.verify(_bearer(request))
-    context.current().subject = identity.subject
-    if identity.subject not in services.settings.admins:
-        raise Rejected(
-            f"{identity.subject} is not an admin of this store",
-            code="forbidden",
-            hint="an operator adds the subject to SAFE_ADMINS of the nodes",
-        )
+    Raises Rejected unauthenticated or token_* (401), forbidden (403), invalid; Retry if it cannot be known now."""
+    at = context.current()
+    at.person = await services.gate.who(_bearer(request))
+    at.subject = at.person.name
+    if request.match_info.http_exception is not None:
+        return  # no such route, or not this method: the handler says so, to those who have shown who they are
+    needs = NEEDS.get(at.action)
+    if needs is None:
+        raise Rejected("nobody may use this route", code="forbidden", hint="it has no entry in the table of rights")
+    secret = context.secret_name(request) if "name" in request.match_info else ""
+    for right in rights(needs, secret, _namespace(request)):
+        await _demand(services, at.person, right)
+
+
+async def require(services: Services, need: Need, secret: str = "", namespace: str = "") -> None:
+    """For handlers whose needs depend on the body: the person of this request must have this right as well, on
+    `secret` (namespace/name), or in `namespace`. Raises Rejected forbidden; Retry if it cannot be known now."""
+    person = context.current().person
+    assert person is not None
+    for right in rights((need,), secret, namespace):
+        await _demand(services, person, right)
+
+
+def _namespace(request: web.Request) -> str:
+    """The namespace a query is limited to. Twice is none: the handler refuses it, and until then it means all."""
+    given = request.query.getall("namespace", [])
+    return given[0] if len(given) == 1 and names.is_namespace(given[0]) else ""
+
+
+async def _demand(services: Services, person: Person, right: Right) -> None:
+    if not await services.gate.may(person, right):
+        raise Rejected(f"{person.name} may not {right}", code="forbidden", hint=_hint(right))
+
+
+def _hint(right: Right) -> str:
+    """What to do about it: a role that has the right, and where to bind it."""
+    if right.resource == CLUSTERS:
+        return "bind the ClusterRole raftsafe-operator (or -viewer, to look) to the user with a ClusterRoleBinding"
+    role = {"value": "revealer", "grant": "editor"}.get(
+        right.subresource, "viewer" if right.verb in ("get", "list") else "editor"
+    )
+    if not right.namespace:
+        return f"name a namespace, or bind the ClusterRole raftsafe-{role} to the user with a ClusterRoleBinding"
+    return f"bind the ClusterRole raftsafe-{role} to the user with a RoleBinding in the namespace {right.namespace}"
+
+
+class Verifier(Protocol):
+    """Raises node.errors.Rejected with a token_* code, or Retry when the issuer's keys cannot be had."""
+
+    async def verify(self, token: str) -> Identity: ...
+
+
+class Identity(Protocol):
+    """`subject`: as the issuer wrote it."""
+
+    @property
+    def subject(self) -> str: ...
+
+
+class Listed:
+    """The gate of a store that nobody answers reviews for: whoever is on the list may do everything."""
+
+    def __init__(self, verifier: Verifier, admins: tuple[str, ...]) -> None:
+        self._verifier = verifier
+        self._admins = frozenset(admins)
+
+    async def who(self, token: str) -> Person:
+        return Person((await self._verifier.verify(token)).subject)
+
+    async def may(self, person: Person, right: Right) -> bool:
+        return person.name in self._admins

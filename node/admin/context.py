@@ -13,6 +13,7 @@ from aiohttp import web
 
 from node.clock import Clock
 from node.errors import Rejected, Retry
+from node.tokens.person import Person
 from sidecar.wire import names
 
 SPARE = 0.25
@@ -29,6 +30,7 @@ class Context:
     deadline: float
     clock: Clock
     subject: str | None = None
+    person: Person | None = None
     name: str | None = None
     version: int | None = None
     index: int | None = None

@@ -12,8 +12,9 @@ from typing import Any, Final
 import msgpack
 from aiohttp import web
 
-from node.admin import bodies, context, problem
+from node.admin import auth, bodies, context, problem
 from node.admin.limits import Limits
+from node.admin.rights import GRANT
 from node.admin.services import Services
 from node.errors import Rejected, Retry
 from node.store import commands
@@ -55,6 +56,8 @@ class Secrets:
         clock = self._services.clock
         with await self._limits.body(request) as data:
             body = bodies.put(data)
+            if body.grants is not None:
+                await auth.require(self._services, GRANT, name)
             write_id = clock.token(WRITE_ID)
             generation, sealed = self._services.keyring.seal_value(name, write_id, body.fields)
             command = commands.Put(

@@ -10,8 +10,10 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from node.admin.rights import Right
 from node.clock import Clock
 from node.store.records import Record
+from node.tokens.person import Person
 
 
 class RaftStatus(Protocol):
@@ -72,18 +74,14 @@ class Keyring(Protocol):
     def seal_value(self, name: str, write_id: bytes, fields: Mapping[str, bytes]) -> tuple[int, bytes]: ...
 
 
-class Identity(Protocol):
-    """Who a verified token speaks for: `subject` as the issuer wrote it, for example
-    `system:serviceaccount:ops:admin`."""
+class Gate(Protocol):
+    """Who somebody is and what he may. Both raise node.errors.Retry when it cannot be known now, and neither waits for
+    anything when the answer is known already."""
 
-    @property
-    def subject(self) -> str: ...
+    async def who(self, token: str) -> Person:
+        """Raises Rejected with the code unauthenticated or a token_* code."""
 
-
-class Verifier(Protocol):
-    """Raises node.errors.Rejected with a token_* code, or Retry when the issuer's keys cannot be had."""
-
-    async def verify(self, token: str) -> Identity: ...
+    async def may(self, person: Person, right: Right) -> bool: ...
 
 
 class Receipt(Protocol):
@@ -124,7 +122,7 @@ class AdminSettings(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def admins(self) -> Sequence[str]: ...
+    def cluster(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,7 +132,7 @@ class Services:
     raft: Raft
     store: Store
     keyring: Keyring
-    verifier: Verifier
+    gate: Gate
     sidecars: Sidecars
     clock: Clock
     settings: AdminSettings

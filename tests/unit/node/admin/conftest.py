@@ -17,6 +17,7 @@ import pytest
 import trustme
 from aiohttp import ClientResponse, ClientSession, TCPConnector
 
+from node.admin.rights import Right
 from node.admin.server import AdminServer
 from node.admin.services import Services
 from node.clock import SystemClock
@@ -28,7 +29,7 @@ from node.raft.node import RaftStatus
 from node.settings import Address, Settings
 from node.store import commands
 from node.store.fsm import Store
-from node.tokens.verify import Identity
+from node.tokens.person import Person
 
 ADMIN = "system:serviceaccount:ops:admin"
 TOKEN = "good-token"
@@ -98,21 +99,30 @@ class OneMember:
         return RaftStatus(**{key: value for key, value in values.items() if key in known})
 
 
-class Tokens:
-    """Knows two tokens; anything else is malformed. `broken` is raised instead, if set."""
+class Gate:
+    """Knows two tokens; anything else is malformed. `broken` is raised instead, if set. `rights`: of a person by name,
+    as (verb, resource/subresource, namespace, name), "*" for any; the admin has all of them."""
 
-    broken: Exception | None = None
+    def __init__(self) -> None:
+        self.broken: Exception | None = None
+        self.rights: dict[str, set[tuple[str, str, str, str]]] = {ADMIN: {("*", "*", "*", "*")}}
+        self.asked: list[Right] = []
 
-    async def verify(self, token: str) -> Identity:
+    async def who(self, token: str) -> Person:
         if self.broken is not None:
             raise self.broken
-        subjects = {TOKEN: ("ops", "admin"), "workload-token": ("payments", "api")}
+        names = {TOKEN: ADMIN, "workload-token": "system:serviceaccount:payments:api"}
         if token == "expired-token":
             raise Rejected("the token has expired", code="token_expired", hint="get a new one")
-        if token not in subjects:
+        if token not in names:
             raise Rejected("this is not a token", code="token_malformed", hint="send a service-account token")
-        namespace, account = subjects[token]
-        return Identity(namespace, account, None, 4e9, f"system:serviceaccount:{namespace}:{account}")
+        return Person(names[token], "uid-1", ("system:authenticated",))
+
+    async def may(self, person: Person, right: Right) -> bool:
+        self.asked.append(right)
+        asked = (right.verb, right.what, right.namespace, right.name)
+        rules = self.rights.get(person.name, set())
+        return any(all(part in ("*", word) for part, word in zip(rule, asked, strict=True)) for rule in rules)
 
 
 class Connected:
@@ -149,14 +159,14 @@ class Node:
         self.store = Store()
         self.raft = OneMember(self.store)
         self.keyring = Keyring(RootKey(bytes(range(32))), "test")
-        self.tokens = Tokens()
+        self.gate = Gate()
         self.sidecars = Connected()
-        self.settings = Settings("safe-0", {"safe-0": Address("x", 1)}, Path("/x"), Path("/x"), admins=(ADMIN,))
+        self.settings = Settings("safe-0", {"safe-0": Address("x", 1)}, Path("/x"), Path("/x"))
         self.services = Services(
             raft=self.raft,
             store=self.store,
             keyring=self.keyring,
-            verifier=self.tokens,
+            gate=self.gate,
             sidecars=self.sidecars,
             clock=self.clock,
             settings=self.settings,

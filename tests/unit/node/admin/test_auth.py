@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
+from node.admin.rights import Right
 from node.errors import Retry
 
 ROUTES = [
@@ -19,6 +18,7 @@ ROUTES = [
     ("GET", "/v1/status"),
     ("GET", "/v1/sidecars"),
     ("GET", "/v1/nothing"),
+    ("PATCH", "/v1/status"),
 ]
 
 
@@ -38,6 +38,10 @@ ROUTES = [
     ],
 )
 async def test_every_route_refuses(api, method, path, header, status, code):
+    if status == 403 and path == "/v1/nothing":
+        status, code = 404, "not_found"  # there is nothing to have a right to
+    if status == 403 and method == "PATCH":
+        status, code = 400, "invalid"
     headers = {} if header is None else {"Authorization": header}
     answer = await api.call(method, path, {"fields": {"value": ""}} if method == "PUT" else None, token=None, **headers)
     assert (answer.status, answer.code) == (status, code)
@@ -57,16 +61,75 @@ async def test_the_scheme_is_not_case_sensitive(api):
 
 
 async def test_an_issuer_out_of_reach_is_not_a_refusal(api):
-    api.node.tokens.broken = Retry("the issuer's keys are not known", hint="try again", after=2)
+    api.node.gate.broken = Retry("the issuer's keys are not known", hint="try again", after=2)
     answer = await api.call("GET", "/v1/status")
     assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "unavailable", "2")
 
 
-async def test_nobody_is_an_admin_unless_named(make_api):
-    async with make_api() as api:
-        settings = dataclasses.replace(api.node.settings, admins=())
-        object.__setattr__(api.node.services, "settings", settings)
-        assert (await api.call("GET", "/v1/status")).code == "forbidden"
+SA = "system:serviceaccount:payments:api"
+NEEDED = [
+    ("PUT", "/v1/secrets/a/b", {("create", "safesecrets"), ("update", "safesecrets")}),
+    ("GET", "/v1/secrets/a/b", {("get", "safesecrets")}),
+    ("DELETE", "/v1/secrets/a/b", {("delete", "safesecrets")}),
+    ("POST", "/v1/secrets/a/b/undelete", {("update", "safesecrets")}),
+    ("POST", "/v1/secrets/a/b/purge", {("delete", "safesecrets")}),
+    ("POST", "/v1/secrets/a/b/grants", {("update", "safesecrets/grant")}),
+    ("GET", "/v1/secrets?namespace=a", {("list", "safesecrets")}),
+]
+BODIES = {"PUT": {"fields": {"value": "eA=="}}, "POST": {"add": ["a/x"]}}
+
+
+@pytest.mark.parametrize(("method", "path", "needed"), NEEDED)
+async def test_exactly_the_rights_in_the_table_open_a_route(api, method, path, needed):
+    await api.put("a/b")
+
+    async def call():
+        return await api.call(method, path, BODIES.get(method), token="workload-token")
+
+    for missing in needed:
+        api.node.gate.rights[SA] = {(verb, what, "a", "*") for verb, what in needed - {missing}}
+        answer = await call()
+        assert answer.code == "forbidden"
+        assert f"{missing[0]} {missing[1]}.raftsafe.io in namespace a" in answer.json["detail"]
+        assert "in the namespace a" in answer.json["hint"]
+    api.node.gate.rights[SA] = {(verb, what, "other", "*") for verb, what in needed}
+    assert (await call()).code == "forbidden"
+    api.node.gate.rights[SA] = {(verb, what, "a", "*") for verb, what in needed}
+    answer = await call()
+    assert answer.status != 403, answer.body
+
+
+async def test_grants_inside_a_write_need_the_right_to_grant(api):
+    api.node.gate.rights[SA] = {("create", "safesecrets", "a", "*"), ("update", "safesecrets", "a", "*")}
+    body = {"fields": {"value": "eA=="}}
+    assert (await api.call("PUT", "/v1/secrets/a/b", body, token="workload-token")).status == 200
+    answer = await api.call("PUT", "/v1/secrets/a/b", {**body, "grants": ["*/*"]}, token="workload-token")
+    assert answer.code == "forbidden" and "safesecrets/grant" in answer.json["detail"]
+    record = api.node.store.get("a/b")
+    assert record.version == 1 and record.grants == ()
+
+
+async def test_a_list_of_everything_needs_the_right_everywhere(api):
+    api.node.gate.rights[SA] = {("list", "safesecrets", "a", "")}
+    ask = {"token": "workload-token"}
+    assert (await api.call("GET", "/v1/secrets?namespace=a", **ask)).status == 200
+    for query in ("", "?namespace=", "?namespace=b", "?namespace=a&namespace=a", "?namespace=A", "?prefix=a/"):
+        answer = await api.call("GET", f"/v1/secrets{query}", **ask)
+        assert answer.code == "forbidden" and answer.json["hint"], query
+
+
+async def test_the_right_is_asked_for_the_secret_by_name(api):
+    await api.call("GET", "/v1/secrets/a/b")
+    assert api.node.gate.asked == [Right("get", "safesecrets", "", "a", "b")]
+
+
+async def test_a_route_without_an_entry_is_closed_to_everybody(api, monkeypatch):
+    monkeypatch.setattr("node.admin.auth.NEEDS", {})
+    assert (await api.call("GET", "/v1/status")).code == "forbidden"
+
+
+async def test_the_groups_of_a_person_do_not_make_an_admin(api):
+    assert (await api.call("GET", "/v1/status", token="workload-token")).code == "forbidden"
 
 
 async def test_the_body_of_a_stranger_is_not_read(api):
