@@ -15,8 +15,8 @@ from node.admin.bodies import MAX_BODY
 from node.admin.cluster import Cluster
 from node.admin.limits import Limits
 from node.admin.middleware import middleware
-from node.admin.secrets import Secrets
 from node.admin.services import Services
+from node.admin.values import Values
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,14 +31,18 @@ class Route:
 
 def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
     """Every route there is."""
-    secrets, cluster = Secrets(services, limits), Cluster(services)
+    secrets, cluster = Values(services, limits), Cluster(services)
     one = "/v1/secrets/{namespace}/{name}"
     return (
         Route("PUT", one, "secret.put", secrets.put),
         Route("GET", one, "secret.get", secrets.get),
+        Route("PATCH", one, "secret.patch", secrets.patch),
         Route("DELETE", one, "secret.delete", secrets.delete),
         Route("POST", f"{one}/undelete", "secret.undelete", secrets.undelete),
         Route("POST", f"{one}/purge", "secret.purge", secrets.purge),
+        Route("POST", f"{one}/rollback", "secret.rollback", secrets.rollback),
+        Route("GET", f"{one}/history", "secret.history", secrets.history),
+        Route("GET", f"{one}/value", "secret.value", secrets.value),
         Route("POST", f"{one}/grants", "secret.grants", secrets.grants),
         Route("GET", "/v1/secrets", "secret.list", secrets.list),
         Route("GET", "/v1/status", "cluster.status", cluster.status),

@@ -18,6 +18,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from node.errors import Rejected
+from node.store.commands import KEEP, Keep
 from sidecar.wire import names
 
 MAX_BODY: Final = 2 << 20
@@ -37,8 +38,24 @@ class PutBody:
     fields: Mapping[str, bytes] = dataclasses.field(repr=False)
     grants: tuple[str, ...] | None
     if_version: int | None
-    not_before_ms: int | None
-    expires_ms: int | None
+    not_before_ms: int | Keep | None
+    expires_ms: int | Keep | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PatchBody:
+    """A change of single fields; None removes one. A bound of the window: a time in ms, None for none, or KEEP."""
+
+    fields: dict[str, bytes | None] = dataclasses.field(repr=False)
+    if_version: int | None
+    not_before_ms: int | Keep | None
+    expires_ms: int | Keep | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RollbackBody:
+    to: int
+    if_version: int | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,14 +106,42 @@ def parse(data: bytes, known: Iterable[str]) -> dict[str, Any]:
 
 def put(data: bytes) -> PutBody:
     """Raises Rejected: invalid, naming the key; too_large for values over 1 MiB together."""
-    body = parse(data, ("fields", "grants", "if_version", "not_before_ms", "expires_ms"))
+    body = parse(data, ("fields", "grants", "if_version", "not_before_ms", "expires_ms", "keep_window"))
+    keep = body.get("keep_window", False)
+    if not isinstance(keep, bool):
+        raise Rejected("keep_window is neither true nor false", hint="true: a bound that is not named stays as it is")
+    fields = _fields(body.get("fields"))
     return PutBody(
-        _fields(body.get("fields")),
+        {name: _base64(name, text) for name, text in fields.items()},
         None if body.get("grants") is None else _grants(body["grants"], "grants"),
         _integer(body, "if_version"),
-        _integer(body, "not_before_ms"),
-        _integer(body, "expires_ms"),
+        _bound(body, "not_before_ms", keep=keep),
+        _bound(body, "expires_ms", keep=keep),
     )
+
+
+def patch(data: bytes) -> PatchBody:
+    """Raises Rejected: invalid, naming the key; too_large."""
+    body = parse(data, ("fields", "if_version", "not_before_ms", "expires_ms"))
+    fields = _fields(body["fields"]) if "fields" in body else {}
+    out = PatchBody(
+        {name: None if text is None else _base64(name, text) for name, text in fields.items()},
+        _integer(body, "if_version", 1),
+        _bound(body, "not_before_ms", keep=True),
+        _bound(body, "expires_ms", keep=True),
+    )
+    if not out.fields and out.not_before_ms is KEEP and out.expires_ms is KEEP:
+        raise Rejected("there is nothing to change", hint='send for example {"fields": {"password": "<base64>"}}')
+    return out
+
+
+def rollback(data: bytes) -> RollbackBody:
+    """Raises Rejected invalid, naming the key."""
+    body = parse(data, ("to", "if_version"))
+    to = _integer(body, "to", 1)
+    if to is None:
+        raise Rejected("to is missing", hint="the older version to bring back; the history names those that are kept")
+    return RollbackBody(to, _integer(body, "if_version", 1))
 
 
 def grants(data: bytes) -> GrantsBody:
@@ -110,7 +155,8 @@ def grants(data: bytes) -> GrantsBody:
     return out
 
 
-def _fields(value: object) -> dict[str, bytes]:
+def _fields(value: object) -> dict[str, Any]:
+    """Field name -> whatever stands there; the names are good ones."""
     if not isinstance(value, dict) or not value:
         raise Rejected(
             "fields is missing or is not an object with at least one field",
@@ -118,21 +164,21 @@ def _fields(value: object) -> dict[str, bytes]:
         )
     if len(value) > names.MAX_FIELDS:
         raise Rejected(f"fields has more than {names.MAX_FIELDS} fields", code="too_large", hint="use several secrets")
-    out: dict[str, bytes] = {}
+    size = 0
     for position, (name, text) in enumerate(value.items(), start=1):
         if not names.is_field(name):
             raise Rejected(
                 f"the name of field number {position} is not well-formed",
                 hint="1 to 253 letters, digits, '.', '_' and '-', starting with a letter or digit, without '..'",
             )
-        out[name] = _base64(name, text)
-    if sum(map(len, out.values())) > names.MAX_SECRET_BYTES:
+        size += len(text) // 4 * 3 - text.count("=", -2) if isinstance(text, str) else 0
+    if size > names.MAX_SECRET_BYTES:
         raise Rejected(
             f"the values are larger than {names.MAX_SECRET_BYTES} bytes together",
             code="too_large",
             hint="a secret holds keys and credentials; encrypt larger data with a key from here and keep it elsewhere",
         )
-    return out
+    return value
 
 
 def _base64(name: str, text: object) -> bytes:
@@ -162,13 +208,18 @@ def _grants(value: object, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _integer(body: Mapping[str, Any], key: str) -> int | None:
+def _integer(body: Mapping[str, Any], key: str, low: int = 0) -> int | None:
     value = body.get(key)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_INT:
-        raise Rejected(f"{key} is not a whole number from 0", hint="times are milliseconds since 1970 (UTC)")
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= MAX_INT:
+        raise Rejected(f"{key} is not a whole number from {low}", hint="times are milliseconds since 1970 (UTC)")
     return value
+
+
+def _bound(body: Mapping[str, Any], key: str, *, keep: bool) -> int | Keep | None:
+    """`keep`: a bound that is not named stays."""
+    return KEEP if keep and key not in body else _integer(body, key)
 
 
 def query(request: web.Request, *known: str) -> dict[str, str]:

@@ -26,6 +26,8 @@ log = logging.getLogger("node.admin")
 PROBES = frozenset({"probe.live", "probe.ready"})
 READS = frozenset({"GET", "HEAD"})
 """Methods that change nothing: they are in the audit log only when refused, or monitoring would bury the changes."""
+REVEALS = frozenset({"secret.value"})
+"""Reads that show a value: in the audit log like a change."""
 OPEN = PROBES | {"api.document"}
 """Actions without a token: probes cannot have one, and the document describes only what is public in the source."""
 
@@ -52,7 +54,8 @@ def middleware(services: Services, limits: Limits) -> Middleware:
             # The client is told that this connection ends, so that its next request goes elsewhere instead of into
             # a connection that is being closed.
             response.force_close()
-        if context.action not in PROBES and (request.method not in READS or response.status >= 400):
+        seen = request.method in READS and context.action not in REVEALS
+        if context.action not in PROBES and (not seen or response.status >= 400):
             took = int((clock.now() - started) * 1000)
             audit.write(context, took, response.status, result)
         return response

@@ -101,12 +101,22 @@ _SECRET: Final[Json] = {
     },
     "get": {
         "operationId": "getSecret",
-        "summary": "What is known of a secret. There is no route that returns a value.",
+        "summary": "What is known of a secret, without its value.",
         "parameters": [
             _CONSISTENCY,
             _query("delivered", {"type": "boolean"}, "count this node's sidecars that hold it, too"),
         ],
         "responses": _read("its metadata", _ref("Secret"), "not_found"),
+    },
+    "patch": {
+        "operationId": "patchSecret",
+        "summary": "Change or remove single fields, or the window of validity, without sending the rest.",
+        "description": "As in a JSON merge patch (RFC 7396), null removes; but a field that is not there cannot be "
+        "removed. A change of fields is a new version, made from exactly the one before it. A change of the window "
+        "alone is none.",
+        "parameters": [_KEY],
+        "requestBody": _body("Patch"),
+        "responses": _answers("committed and durable on a majority of nodes", _ref("Written"), *_CHANGE),
     },
     "delete": {
         "operationId": "deleteSecret",
@@ -137,6 +147,38 @@ _PURGE: Final[Json] = {
             _query("if_version", {"type": "integer", "minimum": 1}, "only if this is the version now"),
         ],
         "responses": _answers("it is gone", _ref("Written"), *_CHANGE),
+    },
+}
+_ROLLBACK: Final[Json] = {
+    "parameters": _NAME,
+    "post": {
+        "operationId": "rollbackSecret",
+        "summary": "Make a new version with the fields of an older one. Grants and window stay.",
+        "parameters": [_KEY],
+        "requestBody": _body("Rollback"),
+        "responses": _answers("it has the older fields", _ref("Written"), *_CHANGE),
+    },
+}
+_HISTORY: Final[Json] = {
+    "parameters": _NAME,
+    "get": {
+        "operationId": "secretHistory",
+        "summary": "The versions that are kept, the newest first, without their values.",
+        "parameters": [_CONSISTENCY],
+        "responses": _read("the versions", _ref("History"), "not_found"),
+    },
+}
+_VALUE: Final[Json] = {
+    "parameters": _NAME,
+    "get": {
+        "operationId": "revealSecret",
+        "summary": "The value itself. Needs the right to get safesecrets/value, and is always audited.",
+        "parameters": [
+            _query("version", {"type": "integer", "minimum": 1}, "one that the history names; without it the current"),
+            _query("field", {"type": "string"}, "only this field"),
+            _CONSISTENCY,
+        ],
+        "responses": _read("the fields", _ref("Value"), "not_found", "deleted"),
     },
 }
 _GRANTS_PATH: Final[Json] = {
@@ -181,6 +223,19 @@ _WRITTEN: Final[Json] = {
     "version": {"type": "integer"},
     "index": {"type": "integer", "description": "position in the log; later changes have a higher one"},
 }
+_SIZES: Final[Json] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
+    },
+}
+_VALUES: Final[Json] = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": names.MAX_FIELDS,
+    "additionalProperties": {"type": "string", "contentEncoding": "base64"},
+}
 _SCHEMAS: Final[Json] = {
     "Put": {
         "type": "object",
@@ -188,10 +243,7 @@ _SCHEMAS: Final[Json] = {
         "required": ["fields"],
         "properties": {
             "fields": {
-                "type": "object",
-                "minProperties": 1,
-                "maxProperties": names.MAX_FIELDS,
-                "additionalProperties": {"type": "string", "contentEncoding": "base64"},
+                **_VALUES,
                 "description": f"field name -> value in base64; {names.MAX_SECRET_BYTES} bytes of values in all. "
                 f"A plain value is the single field {names.PLAIN_FIELD!r}.",
             },
@@ -199,6 +251,34 @@ _SCHEMAS: Final[Json] = {
             "if_version": {"type": "integer", "minimum": 0, "description": "0: it must not exist yet"},
             "not_before_ms": {**_MS, "description": "nobody gets it before; without it from now on"},
             "expires_ms": {**_MS, "description": "nobody gets it after; without it for ever"},
+            "keep_window": {
+                "type": "boolean",
+                "description": "a bound of the window that is not named here stays as it is, instead of being cleared",
+            },
+        },
+    },
+    "Patch": {
+        "type": "object",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "properties": {
+            "fields": {
+                **_VALUES,
+                "additionalProperties": {"type": ["string", "null"], "contentEncoding": "base64"},
+                "description": "field name -> its new value in base64, or null to remove it",
+            },
+            "if_version": {"type": "integer", "minimum": 1, "description": "only if this is the version now"},
+            "not_before_ms": {**_MS_OR_NULL, "description": "null: no such bound; without it, it stays"},
+            "expires_ms": {**_MS_OR_NULL, "description": "null: no such bound; without it, it stays"},
+        },
+    },
+    "Rollback": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["to"],
+        "properties": {
+            "to": {"type": "integer", "minimum": 1, "description": "an older version, see the history"},
+            "if_version": {"type": "integer", "minimum": 1, "description": "only if this is the version now"},
         },
     },
     "Grants": {
@@ -206,7 +286,41 @@ _SCHEMAS: Final[Json] = {
         "additionalProperties": False,
         "properties": {"add": _GRANTS, "remove": _GRANTS},
     },
-    "Written": {"type": "object", "required": list(_WRITTEN), "properties": _WRITTEN},
+    "Written": {
+        "type": "object",
+        "required": list(_WRITTEN),
+        "properties": {
+            **_WRITTEN,
+            "window_cleared": {
+                "type": "boolean",
+                "description": "true: the secret had a window of validity before this put, and has none now",
+            },
+        },
+    },
+    "History": {
+        "type": "object",
+        "required": ["name", "deleted", "versions"],
+        "properties": {
+            "name": {"type": "string"},
+            "deleted": {"type": "boolean"},
+            "versions": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"version": {"type": "integer"}, "created_ms": _MS, "fields": _SIZES},
+                },
+            },
+        },
+    },
+    "Value": {
+        "type": "object",
+        "required": ["name", "version", "fields"],
+        "properties": {
+            "name": {"type": "string"},
+            "version": {"type": "integer"},
+            "fields": {**_VALUES, "description": "field name -> value in base64"},
+        },
+    },
     "Granted": {
         "type": "object",
         "required": [*_WRITTEN, "grants"],
@@ -221,13 +335,7 @@ _SCHEMAS: Final[Json] = {
             "updated_ms": _MS,
             "not_before_ms": _MS_OR_NULL,
             "expires_ms": _MS_OR_NULL,
-            "fields": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
-                },
-            },
+            "fields": _SIZES,
             "grants": _GRANTS,
             "deleted": {"type": "boolean"},
             "index": {"type": "integer"},
@@ -293,6 +401,9 @@ DOCUMENT: Final[Json] = {
         "/v1/secrets/{namespace}/{name}": _SECRET,
         "/v1/secrets/{namespace}/{name}/undelete": _UNDELETE,
         "/v1/secrets/{namespace}/{name}/purge": _PURGE,
+        "/v1/secrets/{namespace}/{name}/rollback": _ROLLBACK,
+        "/v1/secrets/{namespace}/{name}/history": _HISTORY,
+        "/v1/secrets/{namespace}/{name}/value": _VALUE,
         "/v1/secrets/{namespace}/{name}/grants": _GRANTS_PATH,
         "/v1/secrets": _LIST,
         "/v1/status": {

@@ -1,12 +1,13 @@
 """Handlers about secrets: authorise (middleware), validate, seal, propose, answer.
 
 Why it exists: the whole path of a write on this side of the log, short enough to be read in one go.
-What it refuses to do: return a value, propose one that is not sealed, or decide what depends on the stored data; the
-store does, in the order of the log.
+What it refuses to do: open or return a value, propose one that is not sealed, or decide what depends on the stored
+data; the store does, in the order of the log.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgpack
@@ -27,6 +28,10 @@ WRITE_ID: Final = 16
 """Bytes that name one write to the keyring; random, so they never repeat."""
 
 
+def sizes(fields: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [{"name": name, "size": size} for name, size in fields]
+
+
 def view(record: Record) -> dict[str, Any]:
     """A record's metadata as JSON: names, sizes, times in ms; never a sealed blob."""
     return {
@@ -36,7 +41,7 @@ def view(record: Record) -> dict[str, Any]:
         "updated_ms": record.updated_ms,
         "not_before_ms": record.not_before_ms,
         "expires_ms": record.expires_ms,
-        "fields": [{"name": name, "size": size} for name, size in record.fields],
+        "fields": sizes(record.fields),
         "grants": list(record.grants),
         "deleted": record.deleted,
         "index": record.index,
@@ -119,6 +124,29 @@ class Secrets:
         if_version = bodies.query_integer(query, "if_version", 1, bodies.MAX_INT)
         return await self._commit(commands.Purge(**self._base(request), name=name, if_version=if_version))
 
+    async def rollback(self, request: web.Request) -> web.Response:
+        name = context.secret_name(request)
+        bodies.query(request)
+        with await self._limits.body(request) as data:
+            body = bodies.rollback(data)
+        command = commands.Rollback(**self._base(request), name=name, to=body.to, if_version=body.if_version)
+        return await self._commit(command)
+
+    async def history(self, request: web.Request) -> web.Response:
+        """The versions that are kept, the newest first."""
+        name = context.secret_name(request)
+        headers = await self._consistent(bodies.query(request, "consistency"))
+        record = self._services.store.get(name)
+        if record is None:
+            raise Rejected(f"there is no secret {name}", code="not_found", hint="check the name, or put it first")
+        context.current().version = record.version
+        versions = [
+            {"version": one.version, "created_ms": one.created_ms, "fields": sizes(one.fields)}
+            for one in (record.content(), *reversed(record.history))
+        ]
+        answer = {"name": name, "deleted": record.deleted, "versions": versions}
+        return web.json_response(answer, headers=headers)
+
     async def grants(self, request: web.Request) -> web.Response:
         """With both lists, add is committed first: who swaps one workload for another never has neither. The answer
         also has the grants as they are after it; not what was taken away, which a repeat could not know."""
@@ -151,14 +179,27 @@ class Secrets:
         return web.json_response(await self._written(command))
 
     async def _written(self, command: commands.Command) -> dict[str, Any]:
-        """Propose; {"name", "version", "index"}. Raises what the store refused, and Retry."""
-        at = context.current()
-        packed = await self._services.raft.propose(commands.encode(command), at.remaining())
-        result = msgpack.unpackb(packed)
+        """Propose; what `_noted` returns. Raises what the store refused, and Retry."""
+        return self._noted(await self._proposed(command))
+
+    async def _proposed(self, command: commands.Command) -> dict[str, Any]:
+        """The store's answer to a command, a refusal too (node.store.fsm.Store.apply). Raises Retry."""
+        packed = await self._services.raft.propose(commands.encode(command), context.current().remaining())
+        return self._result(packed)
+
+    @staticmethod
+    def _result(packed: bytes) -> dict[str, Any]:
+        result: dict[str, Any] = msgpack.unpackb(packed)
+        return result
+
+    @staticmethod
+    def _noted(result: dict[str, Any]) -> dict[str, Any]:
+        """The answer of the store without what is for us, noted for the audit line. Raises what the store refused."""
         if not result["ok"]:
             raise problem.from_result(result["code"], result["message"], result["hint"])
+        at = context.current()
         at.version, at.index = result["version"], result["index"]
-        return {key: result[key] for key in ("name", "version", "index")}
+        return {key: value for key, value in result.items() if key != "ok"}
 
     async def _consistent(self, query: dict[str, str]) -> dict[str, str]:
         """Waits until the local copy holds every write acknowledged before this request, or, with consistency=local,

@@ -1,7 +1,7 @@
 """What the admin API asks of the rest of the node, as shapes.
 
 Why it exists: the handlers see a few methods, not the packages behind them, so the same handlers run on a real cluster
-and on one in-process store. What it refuses to do: hold behaviour, or offer a way to read a value back.
+and on one in-process store. What it refuses to do: hold behaviour.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Store(Protocol):
     """The replicated map, to read from. Changes go through Raft only."""
 
     def get(self, name: str) -> Record | None: ...
+    def answered(self, rid: bytes) -> bytes | None: ...
     def list(
         self, namespace: str | None = None, prefix: str = "", after: str = "", limit: int = 100
     ) -> Sequence[Record]: ...
@@ -69,9 +70,10 @@ class Store(Protocol):
 
 
 class Keyring(Protocol):
-    """Seals; the admin API never opens. Raises Retry when this node knows no data key yet."""
+    """Seals, and opens for node.admin.values. Raises Retry when this node knows no data key yet."""
 
     def seal_value(self, name: str, write_id: bytes, fields: Mapping[str, bytes]) -> tuple[int, bytes]: ...
+    def open_value(self, name: str, generation: int, write_id: bytes, sealed: bytes) -> dict[str, bytes]: ...
 
 
 class Gate(Protocol):

@@ -18,4 +18,4 @@ def test_only_what_is_listed_is_open():
 
 def test_no_route_answers_head_or_options(node):
     app = create_app(node.services)
-    assert {route.method for route in app.router.routes()} == {"PUT", "GET", "DELETE", "POST"}
+    assert {route.method for route in app.router.routes()} == {"PUT", "GET", "PATCH", "DELETE", "POST"}
