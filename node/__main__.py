@@ -68,6 +68,12 @@ def init_identity(folder: Path, cluster: str) -> None:
     print(f"{'made' if made else 'kept'} {folder}", file=sys.stderr)  # noqa: T201 - a command's answer
 
 
+def serving_certificate() -> None:
+    from node.crypto.serving import filter_text
+
+    print(filter_text(sys.stdin.read(1 << 16)))  # noqa: T201 - a filter's output
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="safe-node",
@@ -77,11 +83,14 @@ def main() -> None:
     identity = actions.add_parser("init-identity", help="make root key and certificate authorities, once")
     identity.add_argument("folder", type=Path)
     identity.add_argument("--cluster", default="raftsafe")
+    actions.add_parser("serving-certificate", help="a filter: names and authority in, a certificate out, as JSON")
     options = parser.parse_args()
     code = 0
     try:
         if options.action == "init-identity":
             init_identity(options.folder, options.cluster)
+        elif options.action == "serving-certificate":
+            serving_certificate()
         else:
             uvloop.run(serve())
     except SafeError as error:
