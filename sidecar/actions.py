@@ -9,16 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sidecar.dialer import Route
 from sidecar.settings import Node
 from sidecar.wire import messages as m
 
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Connect to `node`; of several addresses take number `turn` (modulo their count). Then connected() or failed()."""
+    """Connect to the first of `nodes` that answers, asked in the order of dialer.order. Then connected() or failed()."""
 
-    node: Node
-    turn: int
+    nodes: tuple[Node, ...]
+    shunned: tuple[Route, ...]
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """The node may be lost: resolve these names, so that they need not be waited for when it is."""
+
+    nodes: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +79,4 @@ class Exit:
     message: str
 
 
-Action = Dial | Send | Place | Close | ReadToken | Wait | Log | Exit
+Action = Dial | LookUp | Send | Place | Close | ReadToken | Wait | Log | Exit

@@ -9,6 +9,7 @@ than it saves.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import time
@@ -17,14 +18,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from sidecar import credential, memory
-from sidecar.actions import Action, Close, Dial, Exit, Log, Place, ReadToken, Send, Wait
+from sidecar.actions import Action, Close, Dial, Exit, Log, LookUp, Place, ReadToken, Send, Wait
+from sidecar.addresses import Addresses
 from sidecar.credential import Credential, CredentialError
+from sidecar.dialer import order
 from sidecar.files import Files, PlaceError
 from sidecar.inventory import Resume
 from sidecar.log import log
+from sidecar.race import NoneReached, race
 from sidecar.session import Purpose, Session
 from sidecar.settings import Settings
-from sidecar.stream import CONNECT, Stream, connect, explain
+from sidecar.stream import Stream, connect, explain, tls_context
 from sidecar.wire.frames import ProtocolError
 
 AGENT: Final = "safe-sidecar/0.1.0"
@@ -36,6 +40,15 @@ dial or a swap needed is given back."""
 EX_SOFTWARE: Final = 70
 
 
+def _reason(dial: Dial, error: Exception) -> str:
+    """Why nobody was reached, in the same words whatever the order in which they were tried."""
+    if isinstance(error, CredentialError):
+        return str(error)
+    if isinstance(error, NoneReached):
+        return "; ".join(sorted(f"{route}: {explain(each)}" for route, each in error.errors.items()))
+    return f"{', '.join(map(str, dial.nodes))}: {explain(error)}"
+
+
 class Client:
     """One sidecar process. `run` returns its exit code."""
 
@@ -44,6 +57,7 @@ class Client:
         self._files = files
         self._instance = os.urandom(8).hex()
         self._own = ""
+        self._addresses = Addresses()
         self._stream: Stream | None = None
         self._last: Stream | None = None
         self._dialing: asyncio.Task[None] | None = None
@@ -152,6 +166,8 @@ class Client:
         elif isinstance(action, Dial):
             self._dialing = asyncio.get_running_loop().create_task(self._dial(action))
             self._dialing.add_done_callback(self._dialed)
+        elif isinstance(action, LookUp):
+            self._addresses.refresh(action.nodes)
         elif isinstance(action, Close):
             self._close()
         elif isinstance(action, ReadToken):
@@ -185,15 +201,16 @@ class Client:
     async def _dial(self, action: Dial) -> None:
         try:
             held = self._credential()
-            async with asyncio.timeout(CONNECT):
-                stream = await connect(self, self._settings.ca_file, action.node.host, action.node.port, action.turn)
+            context = tls_context(self._settings.ca_file)
+            routes = order(await self._addresses.find(action.nodes), action.shunned, action.chance)
+            attempt = functools.partial(connect, self, context)
+            route, stream = await race(routes, attempt, self._chance())
         except (OSError, ValueError, CredentialError) as error:  # ValueError: a host name that is none
-            reason = str(error) if isinstance(error, CredentialError) else f"{action.node}: {explain(error)}"
-            self._run(self._session.failed(time.monotonic(), self._chance(), reason))
+            self._run(self._session.failed(time.monotonic(), self._chance(), _reason(action, error)))
             return
         self._stream = stream
         self._release_later()
-        self._run(self._session.connected(time.monotonic(), held.token, self._remaining(held)))
+        self._run(self._session.connected(time.monotonic(), route, held.token, self._remaining(held)))
 
     def _place(self, action: Place) -> None:
         now, wall = time.monotonic, time.time_ns() // 1_000_000

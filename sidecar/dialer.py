@@ -1,4 +1,4 @@
-"""Which node to dial next, and how soon.
+"""Which addresses to dial next, in which order, and how soon.
 
 Why it exists: the choice must spread a thousand sidecars over all nodes, move on at once from a node that died, and
 not become a storm when all of them are down. What it refuses to do: dial. It holds numbers only, and is told the time.
@@ -6,10 +6,14 @@ not become a storm when all of them are down. What it refuses to do: dial. It ho
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from sidecar.settings import Node
 
+SPREAD: Final = 0.1
+"""Seconds over which the sidecars of a node that died spread their dials. A crash may cost each of them one second, and
+some thousands at the same millisecond would cost the nodes that are left a pause."""
 FIRST_BACK_OFF: Final = 0.05
 LAST_BACK_OFF: Final = 2.0
 """Seconds. With 10 000 sidecars and every node down, that is 5000 to 10 000 refused connections a second at most."""
@@ -18,43 +22,58 @@ MIN_ROUND: Final = 3
 """Refusals in a row before they are believed, at least: one name in SAFE_NODES may stand for several nodes."""
 REFUSED_PAUSE: Final = 30.0
 """Seconds between attempts once every node has refused without naming a time: the cause is a person's to mend."""
+SHUN: Final = 10.0
+"""Seconds for which an address that broke, hung or refused is tried after all others."""
+MAX_SHUNNED: Final = 64
+
+
+class Route(NamedTuple):
+    """One address of one entry of SAFE_NODES. `address` is numeric."""
+
+    node: Node
+    address: str
+
+    def __str__(self) -> str:
+        return str(self.node) if self.node.host == self.address else f"{self.node} ({self.address})"
+
+
+def order(found: Iterable[Route], shunned: tuple[Route, ...], chance: float) -> list[Route]:
+    """Each address once: those to be tried, begun at any of them by `chance` (0 to 1), then those that are shunned,
+    the one that will be forgiven first in front. Shunning is a preference: a lone node is dialled all the same.
+
+    A node that is reachable by two names is still one address and port."""
+    known = {(route.address, route.node.port): route for route in sorted(found, key=str)}
+    last = [known.pop(key) for route in shunned if (key := (route.address, route.node.port)) in known]
+    first = list(known.values())
+    begin = min(int(chance * len(first)), len(first) - 1) if first else 0
+    return first[begin:] + first[:begin] + last
 
 
 class Dialer:
-    """The nodes of SAFE_NODES in a ring, with who is to be avoided and how long to back off."""
+    """The nodes of SAFE_NODES, which of their addresses to shun, and how long to back off."""
 
-    __slots__ = ("_at", "_avoid", "_failures", "_nodes", "_turn", "refusals")
+    __slots__ = ("_failures", "_nodes", "_shunned", "current", "refusals")
 
     def __init__(self, nodes: tuple[Node, ...]) -> None:
         self._nodes = nodes
-        self._at = 0
-        self._turn = 0
-        self._avoid: dict[int, float] = {}
+        self._shunned: dict[Route, float] = {}
         self._failures = 0
+        self.current: Route | None = None
         self.refusals = 0
 
-    @property
-    def current(self) -> Node:
-        """The node dialled last."""
-        return self._nodes[self._at]
+    def shunned(self, now: float) -> tuple[Route, ...]:
+        """What to try last, the one that will be forgiven first in front."""
+        self._shunned = {route: until for route, until in self._shunned.items() if until > now}
+        return tuple(sorted(self._shunned, key=lambda route: self._shunned[route]))
 
-    def begin(self, chance: float) -> None:
-        """Start anywhere: `chance` from 0 to 1."""
-        self._turn = int(chance * 1000)
-        self._at = self._turn % len(self._nodes)
+    def reached(self, route: Route) -> None:
+        """The race was won by this one."""
+        self.current = route
 
-    def next(self, now: float) -> tuple[Node, int]:
-        """The next node of the ring that is not to be avoided, or simply the next: avoiding is a preference, and one
-        name may stand for several nodes. With it a number that differs from call to call, to choose among addresses."""
-        self._avoid = {at: until for at, until in self._avoid.items() if until > now}
-        ring = [(self._at + step) % len(self._nodes) for step in range(1, len(self._nodes) + 1)]
-        self._at = next((at for at in ring if at not in self._avoid), ring[0])
-        self._turn += 1
-        return self._nodes[self._at], self._turn
-
-    def avoid(self, until: float) -> None:
-        """Rather not the current node until then."""
-        self._avoid[self._at] = until
+    def shun(self, now: float, seconds: float = SHUN) -> None:
+        """Rather not the current address for so long."""
+        if self.current is not None and (self.current in self._shunned or len(self._shunned) < MAX_SHUNNED):
+            self._shunned[self.current] = max(now + seconds, self._shunned.get(self.current, 0.0))
 
     def back_off(self, chance: float) -> float:
         """Seconds before the next dial: 50 ms doubling to 2 s, of which half is left to `chance`."""

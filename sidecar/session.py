@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sidecar.actions import Action, Close, Dial, Exit, Log, ReadToken, Send, Wait
+from sidecar.actions import Action, Close, Dial, Exit, Log, LookUp, ReadToken, Send, Wait
 from sidecar.credential import next_look
-from sidecar.dialer import Dialer
+from sidecar.dialer import SPREAD, Dialer, Route
 from sidecar.inventory import MAX_PENDING, Inventory, Resume
 from sidecar.settings import Node
 from sidecar.wire import codes, names
@@ -29,8 +29,8 @@ LIVED: Final = 1.0
 one keeps the back-off, or a node that dies of our HELLO would be dialled in a tight loop."""
 OVERDUE: Final = 1.1
 """In heartbeats. A node pings when idle for one; after this the client asks by a PING of its own..."""
-SILENT: Final = 1.4
-"""...and leaves after this: with the default heartbeat of 2 s, 2.8 s after the last sign of life. Sooner than the three
+SILENT: Final = 1.3
+"""...and leaves after this: with the default heartbeat of 2 s, 2.6 s after the last sign of life. Sooner than the three
 intervals a node grants its clients, because leaving costs a sidecar nothing, and 3 s is what a silent partition may
 cost altogether."""
 REPLACE: Final = 5.0
@@ -60,6 +60,7 @@ class Session:
     def __init__(self, nodes: tuple[Node, ...], purpose: Purpose, resume: Resume) -> None:
         self._purpose = purpose
         self._set = Inventory(purpose.want, resume)
+        self._nodes = nodes
         self._dialer = Dialer(nodes)
         self._phase = "idle"  # idle, dialing, greeting, live
         self._dial_at: float | None = None
@@ -113,14 +114,14 @@ class Session:
 
     def start(self, now: float, chance: float) -> list[Action]:
         """Once, first. `chance` chooses the node to begin with, so that a thousand sidecars spread over all."""
-        self._dialer.begin(chance)
         self._last_live = now
         if self._purpose.mode == "init":
             self._deadline = now + self._purpose.deadline
-        return self._end(now, [self._dial(now)])
+        return self._end(now, [self._dial(now, chance)])
 
-    def connected(self, now: float, token: str, remaining: float | None) -> list[Action]:
+    def connected(self, now: float, route: Route, token: str, remaining: float | None) -> list[Action]:
         """TLS stands. `token` was read for this dial and is good for `remaining` more seconds (None: unsaid)."""
+        self._dialer.reached(route)
         self._enter("greeting", now)
         self._token, self._token_at = token, now + next_look(remaining)
         hello = m.Hello(
@@ -205,9 +206,10 @@ class Session:
         if self._phase == "live":
             actions += self._pulse(now, chance)
         elif self._phase == "greeting" and now >= self._since + GREETING:
+            self._dialer.shun(now)
             actions += [Close(), *self._retreat(now, chance, f"{self._dialer.current} did not answer the greeting")]
         elif self._phase == "idle" and self._dial_at is not None and now >= self._dial_at:
-            actions.append(self._dial(now))
+            actions.append(self._dial(now, chance))
         return self._end(now, actions)
 
     # -- the stream ------------------------------------------------------------------------------------------------
@@ -215,10 +217,9 @@ class Session:
     def _enter(self, phase: str, now: float) -> None:
         self._phase, self._since, self._heard, self._pinged, self._dial_at = phase, now, now, False, None
 
-    def _dial(self, now: float) -> Action:
-        node, turn = self._dialer.next(now)
+    def _dial(self, now: float, chance: float) -> Action:
         self._enter("dialing", now)
-        return Dial(node, turn)
+        return Dial(self._nodes, self._dialer.shunned(now), chance)
 
     def _retreat(self, now: float, chance: float, reason: str, at_least: float = 0.0) -> list[Action]:
         """Back to idle; the next node after the back-off."""
@@ -228,11 +229,13 @@ class Session:
 
     def _leave(self, now: float, chance: float, reason: str) -> list[Action]:
         """A stream is over: another node at once if it was a good one."""
+        self._dialer.shun(now)
         if self._phase != "live" or now - self._since < LIVED:
             return self._retreat(now, chance, reason)
         self._drop(now)
         self._dialer.succeeded()
-        return [*self._tell(now, reason), self._dial(now)]
+        self._dial_at = now + SPREAD * chance
+        return self._tell(now, reason)
 
     def _drop(self, now: float) -> None:
         if self._phase == "live":
@@ -255,15 +258,17 @@ class Session:
     def _behind(self, now: float, chance: float, node: str, index: int) -> list[Action]:
         """Older than what we have: nothing of it may reach the files, whatever this node believes."""
         self._error = codes.BEHIND
+        self._dialer.shun(now)
         reason = f"{node or self._dialer.current} is at index {index}, behind the {self._set.index} seen here"
         return [*self._goodbye(), *self._retreat(now, chance, reason)]
 
     def _goaway(self, now: float, chance: float, goaway: m.Goaway) -> list[Action]:
-        self._dialer.avoid(now + goaway.avoid_ms / 1000)
+        self._dialer.shun(now, goaway.avoid_ms / 1000)
         return [Close(), *self._leave(now, chance, f"{self._node} asks to go elsewhere: {goaway.reason}")]
 
     def _refused(self, now: float, chance: float, refused: m.Refused) -> list[Action]:
         self._error = refused.code
+        self._dialer.shun(now)
         pause, final = self._dialer.refused(refused.retry_ms / 1000, chance)
         hint = f"; {refused.hint}" if refused.hint else ""
         reason = f"{self._dialer.current} refuses: {refused.message} ({refused.code}){hint}"
@@ -280,7 +285,7 @@ class Session:
             return [Close(), *self._leave(now, chance, f"{self._node} was silent for {quiet:.1f} s")]
         if quiet >= OVERDUE * self._heartbeat and not self._pinged:
             self._pinged, self._pings = True, self._pings + 1
-            actions.append(Send(m.Ping(self._pings)))
+            actions += [Send(m.Ping(self._pings)), LookUp(self._nodes)]
         if self._token_at is not None and now >= self._token_at:
             self._token_at = None
             actions.append(ReadToken())

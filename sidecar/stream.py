@@ -1,4 +1,4 @@
-"""One connection to a node: its name resolved, TLS, the protocol's state, and what failed in an operator's words.
+"""One connection to a node: TCP, TLS, the protocol's state, and what failed in an operator's words.
 
 Why it exists: what is particular to TLS in a process that must stay small is kept in one place.
 What it refuses to do: TLS below 1.3, or a node whose name is not checked; decide when to dial and when to leave.
@@ -7,17 +7,21 @@ What it refuses to do: TLS below 1.3, or a node whose name is not checked; decid
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
 from typing import Final, Protocol, cast
 
 from sidecar.credential import CredentialError
+from sidecar.dialer import Route
 from sidecar.wire import messages as m
 from sidecar.wire.protocol import ClientProtocol
 
-CONNECT: Final = 2.0
-"""Seconds for name, TCP and TLS together."""
+TCP: Final = 2.0
+"""Seconds for one address to answer at all: it is then looked up again, for the node may have moved."""
+TLS: Final = 5.0
+"""Seconds for the handshake. A node that answered TCP may have thousands before us, and paces them."""
 SHUTDOWN: Final = 1.0
 """Seconds for a peer to answer the end of TLS before the socket is dropped."""
 MAX_UNSENT: Final = 4 << 20
@@ -53,7 +57,7 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
 def explain(error: BaseException) -> str:
     """Why a dial or a stream failed, in the operator's words."""
     if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT:g} s"
+        return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -122,20 +126,39 @@ class Stream(asyncio.Protocol):
             self._transport.close()
 
 
-async def connect(owner: Owner, ca_file: str, host: str, port: int, turn: int) -> Stream:
-    """Name, TCP and TLS; of several addresses number `turn` (modulo their count). Raises OSError, ValueError (a host
-    name that is none) and CredentialError."""
+async def connect(owner: Owner, context: ssl.SSLContext, route: Route, answered: asyncio.Event) -> Stream:
+    """TCP, then TLS; sets `answered` in between. Raises OSError."""
     loop = asyncio.get_running_loop()
-    context = tls_context(ca_file)
-    found = await loop.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
-    addresses = sorted({str(entry[4][0]) for entry in found})
-    _, stream = await loop.create_connection(
-        lambda: Stream(owner),
-        addresses[turn % len(addresses)],
-        port,
-        ssl=context,
-        server_hostname=host,
-        ssl_handshake_timeout=CONNECT,
-        ssl_shutdown_timeout=SHUTDOWN,
-    )
+    peer = socket.socket(socket.AF_INET6 if ":" in route.address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        peer.setblocking(False)
+        async with asyncio.timeout(TCP):
+            await _tcp(loop, peer, (route.address, route.node.port))
+        answered.set()
+        _, stream = await loop.create_connection(
+            lambda: Stream(owner),
+            sock=peer,
+            ssl=context,
+            server_hostname=route.node.host,
+            ssl_handshake_timeout=TLS,
+            ssl_shutdown_timeout=SHUTDOWN,
+        )
+    except BaseException:
+        peer.close()
+        raise
     return stream
+
+
+async def _tcp(loop: asyncio.AbstractEventLoop, peer: socket.socket, address: tuple[str, int]) -> None:
+    """loop.sock_connect asks uvloop's resolver even for a numeric address, and so waits behind a name that hangs."""
+    code = peer.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        writable = asyncio.Event()
+        loop.add_writer(peer, writable.set)
+        try:
+            await writable.wait()
+        finally:
+            loop.remove_writer(peer)
+        code = peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sidecar.actions import Close, Dial, Exit, Place, ReadToken, Send, Wait
+from sidecar.dialer import Route
 from sidecar.inventory import Resume
 from sidecar.session import Purpose, Session
 from sidecar.settings import Node
@@ -20,6 +21,7 @@ from sidecar.wire.protocol import ClientProtocol, ServerProtocol
 
 NAMES = ["a/a", "a/b", "b/c"]
 NODES = tuple(Node(f"safe-{n}", 1) for n in range(3))
+ROUTE = Route(NODES[0], "10.0.0.1")
 name = st.sampled_from(NAMES)
 chance = st.floats(0, 1)
 small = st.integers(1, 6)
@@ -221,7 +223,7 @@ class SidecarLife(RuleBasedStateMachine):
     def connect(self):
         self.dialling = False
         self.stream = (ClientProtocol(), ServerProtocol())
-        self.run(self.session.connected(self.now, "token", 60.0))
+        self.run(self.session.connected(self.now, ROUTE, "token", 60.0))
 
     @precondition(lambda self: self.open())
     @rule(words=WORDS, at=chance)

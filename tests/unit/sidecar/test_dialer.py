@@ -1,44 +1,70 @@
-"""Which node next, and when."""
+"""Which addresses in which order, and when."""
 
 from __future__ import annotations
 
-from sidecar.dialer import FIRST_BACK_OFF, LAST_BACK_OFF, REFUSED_PAUSE, Dialer
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.dialer import FIRST_BACK_OFF, LAST_BACK_OFF, REFUSED_PAUSE, Dialer, Route, order
 from sidecar.settings import Node
 
 NODES = tuple(Node(f"safe-{n}", 8400) for n in range(3))
+ROUTES = [Route(node, f"10.0.0.{n}") for n, node in enumerate(NODES)]
+SERVICE = [Route(Node("safe", 8400), f"10.0.0.{n}") for n in range(3)]
+ALL = st.permutations(ROUTES + SERVICE)
 
 
-def test_the_ring_is_walked_in_order():
-    dialer = Dialer(NODES)
-    assert [dialer.next(0)[0].host for _ in range(4)] == ["safe-1", "safe-2", "safe-0", "safe-1"]
+@given(ALL, st.lists(st.sampled_from(ROUTES), unique=True), st.floats(0, 1))
+def test_every_address_is_tried_once_and_the_shunned_ones_last(found, shunned, chance):
+    tried = order(found, tuple(shunned), chance)
+    assert sorted(route.address for route in tried) == sorted({route.address for route in found})
+    addresses = [route.address for route in tried]
+    assert addresses[len(tried) - len(shunned) :] == [route.address for route in shunned]
 
 
-def test_sidecars_begin_everywhere():
-    begun = set()
-    for n in range(10):
-        dialer = Dialer(NODES)
-        dialer.begin(n / 10)
-        begun.add(dialer.next(0)[0])
-    assert begun == set(NODES)
+def test_sidecars_begin_everywhere_also_when_one_address_is_shunned():
+    first = Counter(order(ROUTES, (), n / 300)[0] for n in range(300))
+    assert set(first.values()) == {100}
+    rest = Counter(order(ROUTES, (ROUTES[1],), n / 300)[0] for n in range(300))
+    assert rest == {ROUTES[0]: 150, ROUTES[2]: 150}, "not all of them to the neighbour in the list"
 
 
-def test_the_turn_changes_with_each_call():
+def test_one_name_of_several_addresses_is_as_good_as_a_list():
+    assert order(SERVICE, (SERVICE[0],), 0)[0].address != SERVICE[0].address
+    assert len(order(SERVICE, (), 0.9)) == 3
+
+
+def test_an_address_that_moved_is_not_held_against_the_node():
+    moved = [Route(NODES[0], "10.0.0.9")]
+    assert order(moved, (ROUTES[0],), 0) == moved
+
+
+def test_shunning_is_a_preference_and_ends():
     dialer = Dialer(NODES[:1])
-    assert len({dialer.next(0)[1] for _ in range(5)}) == 5
+    dialer.reached(ROUTES[0])
+    dialer.shun(0.0, 10.0)
+    assert dialer.shunned(5.0) == (ROUTES[0],) and order(ROUTES[:1], (ROUTES[0],), 0) == ROUTES[:1]
+    assert dialer.shunned(10.0) == ()
 
 
-def test_who_asks_for_it_is_avoided_until_then():
+def test_who_was_shunned_first_is_forgiven_first():
     dialer = Dialer(NODES)
-    first, _ = dialer.next(0)
-    dialer.avoid(10.0)
-    assert first not in [dialer.next(5)[0] for _ in range(6)]
-    assert first in [dialer.next(11)[0] for _ in range(3)]
+    for at, route in enumerate(reversed(ROUTES)):
+        dialer.reached(route)
+        dialer.shun(float(at))
+    assert dialer.shunned(5.0) == tuple(reversed(ROUTES))
+    dialer.shun(1.0, 1.0)
+    assert dialer.shunned(5.0)[-1] == ROUTES[0], "a shorter term does not end a longer one"
 
 
-def test_avoiding_is_only_a_preference():
-    dialer = Dialer(NODES[:1])
-    dialer.avoid(10.0)
-    assert dialer.next(1)[0] == NODES[0]
+def test_shunned_addresses_do_not_pile_up():
+    dialer = Dialer(NODES)
+    for n in range(1000):
+        dialer.reached(Route(NODES[0], f"10.1.{n // 250}.{n % 250}"))
+        dialer.shun(0.0)
+    assert len(dialer.shunned(1.0)) == 64
 
 
 def test_back_off_doubles_to_its_limit_and_half_is_chance():

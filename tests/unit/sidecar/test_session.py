@@ -6,7 +6,8 @@ import pytest
 
 from sidecar import inventory
 from sidecar import session as s
-from sidecar.actions import Close, Dial, Exit, Log, Place, ReadToken, Send, Wait
+from sidecar.actions import Close, Dial, Exit, Log, LookUp, Place, ReadToken, Send, Wait
+from sidecar.dialer import SPREAD, Route, order
 from sidecar.inventory import Resume
 from sidecar.session import Purpose, Session
 from sidecar.settings import Node
@@ -14,6 +15,8 @@ from sidecar.wire import codes
 from sidecar.wire import messages as m
 
 NODES = tuple(Node(f"safe-{n}", 8400) for n in range(3))
+ROUTES = [Route(node, f"10.0.0.{n}") for n, node in enumerate(NODES)]
+ROUTE = ROUTES[1]
 CHANCE = 0.5
 
 
@@ -31,7 +34,7 @@ def made(nodes=NODES, resume=None, **purpose):
 
 def live(session, now=0.0, index=10, heartbeat_ms=2000, stale=False, remaining=None):
     session.start(now, CHANCE)
-    session.connected(now, "token", remaining)
+    session.connected(now, ROUTE, "token", remaining)
     session.received(now, CHANCE, m.Welcome(1, "safe-1", index, heartbeat_ms, stale))
     return session
 
@@ -57,7 +60,7 @@ def sync(index=10, full=True, stale=False):
 def test_it_dials_at_once_and_says_hello_with_what_it_has():
     session = made(resume=Resume({"a/b": 3}, {"a/b": 3}, 7, True), want=("a/b",))
     assert of(Dial, session.start(0, CHANCE))
-    [hello] = sent(m.Hello, session.connected(0, "token", None))
+    [hello] = sent(m.Hello, session.connected(0, ROUTE, "token", None))
     assert (hello.have, hello.index, hello.want, hello.token) == ({"a/b": 3}, 7, ("a/b",), "token")
 
 
@@ -79,7 +82,7 @@ def test_a_batch_dies_with_its_stream():
     session = live(made())
     deliver(session, secret())
     session.lost(5, CHANCE, "gone")
-    session.connected(5, "token", None)
+    session.connected(5, ROUTE, "token", None)
     session.received(5, CHANCE, m.Welcome(1, "n", 10, 2000, False))
     [place] = of(Place, deliver(session, sync(), now=5))
     assert place.changes == {}
@@ -144,7 +147,7 @@ def test_secrets_nobody_asked_for_are_ignored():
 def test_a_node_that_is_behind_is_left():
     session = made(resume=Resume({"a/b": 3}, {}, 50))
     session.start(0, CHANCE)
-    session.connected(0, "token", None)
+    session.connected(0, ROUTE, "token", None)
     actions = session.received(0, CHANCE, m.Welcome(1, "safe-1", 49, 2000, False))
     assert sent(m.Bye, actions) and of(Close, actions) and of(Wait, actions)[0].seconds > 0
     assert session.status(0)["error"] == codes.BEHIND
@@ -158,11 +161,19 @@ def test_a_sync_that_goes_back_is_not_taken():
     assert session.index == 12
 
 
-def test_after_a_good_stream_another_node_is_dialled_at_once():
-    session = live(made())
-    first = session._dialer.current
-    [dial] = of(Dial, session.lost(5, CHANCE, "reset"))
-    assert dial.node != first
+def best(dial, routes=ROUTES):
+    """The address that is tried first."""
+    return order(routes, dial.shunned, dial.chance)[0]
+
+
+def test_after_a_good_stream_another_node_is_dialled_within_the_spread():
+    for chance in (0.0, 0.5, 0.999):
+        session = live(made())
+        actions = session.lost(5, chance, "reset")
+        [wait] = of(Wait, actions)
+        assert wait.seconds == pytest.approx(SPREAD * chance) and SPREAD <= 0.1
+        [dial] = of(Dial, session.woken(5 + wait.seconds, chance))
+        assert dial.nodes == NODES and best(dial) != ROUTE
 
 
 def test_after_a_short_stream_it_backs_off():
@@ -194,28 +205,31 @@ def test_the_same_trouble_is_told_once_a_minute():
 
 def test_goaway_moves_and_avoids():
     session = live(made())
-    left = session._dialer.current
     actions = session.received(5, CHANCE, m.Goaway("stopping", 60_000))
-    assert of(Close, actions) and of(Dial, actions)[0].node != left
+    assert of(Close, actions) and of(Wait, actions)[-1].seconds <= SPREAD
+    dials = of(Dial, session.woken(5.2, CHANCE))
     for _ in range(6):
         session.failed(6, CHANCE, "x")
-        for action in session.woken(60, CHANCE):
-            assert not isinstance(action, Dial) or action.node != left
+        dials += of(Dial, session.woken(60, CHANCE))
+    assert len(dials) == 7
+    assert all(order(ROUTES, dial.shunned, chance / 8)[-1] == ROUTE for dial in dials for chance in range(8))
+    session.failed(70, CHANCE, "x")
+    assert not of(Dial, session.woken(80, CHANCE))[0].shunned, "it is forgiven"
 
 
 def test_refused_tries_the_others_then_waits_and_keeps_everything():
     session = made(resume=Resume({"a/b": 3}, {}, 1))
-    session.start(0, CHANCE)
+    [dial] = of(Dial, session.start(0, CHANCE))
     now, dialled = 0.0, []
     for _ in range(3):
-        session.connected(now, "token", None)
-        dialled.append(session._dialer.current)
+        dialled.append(best(dial))
+        session.connected(now, dialled[-1], "token", None)
         actions = session.received(now, CHANCE, m.Refused("token_audience", "wrong audience", "", 0))
         assert of(Close, actions) and not of(Exit, actions)
         wait = of(Wait, actions)[-1].seconds
         now += wait
-        session.woken(now, CHANCE)
-    assert set(dialled) == set(NODES)
+        [dial] = of(Dial, session.woken(now, CHANCE))
+    assert set(dialled) == set(ROUTES)
     assert wait >= 10
     assert session.held == {"a/b": 3} and session.status(now)["error"] == "token_audience"
 
@@ -224,7 +238,7 @@ def test_refused_with_a_hint_waits_that_long():
     session = made(nodes=NODES[:1])
     session.start(0, CHANCE)
     for _ in range(3):
-        session.connected(0, "token", None)
+        session.connected(0, ROUTE, "token", None)
         actions = session.received(0, CHANCE, m.Refused("unavailable", "starting", "", 4000))
         session.woken(9, CHANCE)
     assert of(Wait, actions)[-1].seconds >= 4.0
@@ -233,10 +247,12 @@ def test_refused_with_a_hint_waits_that_long():
 def test_a_quiet_node_is_asked_and_then_left():
     session = live(made(), now=0.0, heartbeat_ms=1000)
     assert not sent(m.Ping, session.woken(1.0, CHANCE))
-    assert sent(m.Ping, session.woken(1.15, CHANCE))
+    asked = session.woken(1.15, CHANCE)
+    assert sent(m.Ping, asked) and of(LookUp, asked)[0].nodes == NODES, "names are at hand if it has to be left"
     assert not sent(m.Ping, session.woken(1.2, CHANCE)), "once"
-    actions = session.woken(1.41, CHANCE)
-    assert of(Close, actions) and of(Dial, actions)
+    actions = session.woken(1.31, CHANCE)
+    assert of(Close, actions) and of(Wait, actions)[-1].seconds <= SPREAD
+    assert of(Dial, session.woken(1.42, CHANCE))
 
 
 def test_any_byte_is_a_sign_of_life():
@@ -254,7 +270,7 @@ def test_pings_are_answered():
 def test_a_greeting_has_its_time():
     session = made()
     session.start(0, CHANCE)
-    [wait] = of(Wait, session.connected(0, "token", None))
+    [wait] = of(Wait, session.connected(0, ROUTE, "token", None))
     assert wait.seconds == s.GREETING
     assert of(Close, session.woken(s.GREETING, CHANCE))
 
@@ -289,7 +305,7 @@ def test_a_removal_that_could_not_be_placed_is_not_vouched_for():
     session.received(1, CHANCE, sync())
     session.place_failed(1, 1000, codes.NO_SPACE)
     session.lost(5, CHANCE, "gone")
-    [hello] = sent(m.Hello, session.connected(5, "token", None))
+    [hello] = sent(m.Hello, session.connected(5, ROUTE, "token", None))
     assert hello.have == {}
 
 
@@ -327,7 +343,7 @@ def test_init_gives_up_when_all_refuse_for_good():
     session.start(0, CHANCE)
     ends = []
     for _ in range(3):
-        session.connected(0, "token", None)
+        session.connected(0, ROUTE, "token", None)
         ends += of(Exit, session.received(0, CHANCE, m.Refused("token_expired", "expired", "", 0)))
         session.woken(5, CHANCE)
     assert [end.code for end in ends] == [1]
@@ -387,7 +403,7 @@ def test_staleness_is_reported_and_never_acted_on():
 def test_no_status_or_action_shows_a_value():
     session = live(made())
     seen = repr(deliver(session, secret(), sync())) + repr(session.status(1))
-    assert "canary" not in seen and "token'" not in repr(session.connected(1, "token", None))
+    assert "canary" not in seen and "token'" not in repr(session.connected(1, ROUTE, "token", None))
 
 
 def test_every_answer_ends_with_when_to_wake():
