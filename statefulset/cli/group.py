@@ -22,6 +22,7 @@ COMMANDS = {
     "revoke": "statefulset.cli.secret:revoke",
     "status": "statefulset.cli.cluster:status",
     "sidecars": "statefulset.cli.cluster:sidecars",
+    "install": "statefulset.cli.install:install",
     "dev": "statefulset.cli.dev.command:dev",
 }
 
