@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import re
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, TypeAlias
@@ -74,8 +75,9 @@ def _window(not_before_ms: int | Keep | None, expires_ms: int | Keep | None) -> 
         raise _refuse("expires_ms is not after not_before_ms", "give the window an end after its beginning")
 
 
+@functools.lru_cache(maxsize=4096)
 def is_grant(text: str) -> bool:
-    """`namespace/serviceaccount`, each part a name or `*` alone."""
+    """`namespace/serviceaccount`, each part a name or `*` alone. Remembered: the same few stand in most commands."""
     namespace, slash, account = text.partition("/")
     one = "x" if namespace == "*" else namespace
     two = "x" if account == "*" else account
@@ -95,7 +97,7 @@ def _grants(value: Iterable[str], low: int = 0) -> tuple[str, ...]:
             raise _refuse(f"grant number {position} is not well-formed", hint)
     if len(out) < low:
         raise _refuse("there is no grant in the command", "name at least one")
-    return tuple(sorted(set(out)))
+    return out if len(out) < 2 else tuple(sorted(set(out)))
 
 
 def _fields(value: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
@@ -105,15 +107,24 @@ def _fields(value: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
             raise _refuse("fields is not a list of (name, size)")
         if not names.is_field(pair[0]):
             raise _refuse(f"the name of field number {len(out) + 1} is not well-formed")
-        _integer(pair[1], 0, MAX_INT, f"the size of field {pair[0]}")
+        _integer(pair[1], 0, MAX_INT, "the size of a field")
         out.append((pair[0], pair[1]))
-    if not out or len({name for name, _ in out}) != len(out):
+    if len(dict(out)) != max(1, len(out)):
         raise _refuse("fields is empty or names one twice", "a plain value is the one field `value`")
     if len(out) > names.MAX_FIELDS:
         raise _refuse(f"there are more than {names.MAX_FIELDS} fields", "use several secrets", "too_large")
-    if sum(size for _, size in out) > names.MAX_SECRET_BYTES:
+    if sum([size for _, size in out]) > names.MAX_SECRET_BYTES:
         raise _refuse(f"the values are larger than {names.MAX_SECRET_BYTES} bytes together", code="too_large")
     return tuple(sorted(out))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_actor(text: str) -> bool:
+    return len(text) <= MAX_ACTOR and not _UNWRITABLE.search(text)
+
+
+_set: Final = object.__setattr__
+"""In a frozen command's own checks, which put it into its one form."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,16 +141,12 @@ class _Base:
         if type(self.rid) is not bytes or len(self.rid) != RID_SIZE:
             raise _refuse(f"rid is not {RID_SIZE} bytes")
         _integer(self.t, 0, MAX_INT, "t")
-        if not isinstance(self.actor, str) or len(self.actor) > MAX_ACTOR or _UNWRITABLE.search(self.actor):
+        if not isinstance(self.actor, str) or not _is_actor(self.actor):
             raise _refuse(f"actor is not up to {MAX_ACTOR} characters without control characters")
         self._check()
 
     def _check(self) -> None:
         raise NotImplementedError
-
-    def _set(self, **values: object) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,8 +198,11 @@ class Put(_Named):
         _blob(self.sealed, 1, MAX_SEALED, "sealed")
         if self.if_version is not None:
             _integer(self.if_version, 0, MAX_INT, "if_version")
-        _window(self.not_before_ms, self.expires_ms)
-        self._set(fields=_fields(self.fields), grants=None if self.grants is None else _grants(self.grants))
+        if self.not_before_ms is not None or self.expires_ms is not None:
+            _window(self.not_before_ms, self.expires_ms)
+        _set(self, "fields", _fields(self.fields))
+        if self.grants is not None:
+            _set(self, "grants", _grants(self.grants))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,7 +249,7 @@ class Grant(_Named):
     grants: tuple[str, ...]
 
     def _more(self) -> None:
-        self._set(grants=_grants(self.grants, low=1))
+        _set(self, "grants", _grants(self.grants, low=1))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,7 +260,7 @@ class Revoke(_Named):
     grants: tuple[str, ...]
 
     def _more(self) -> None:
-        self._set(grants=_grants(self.grants, low=1))
+        _set(self, "grants", _grants(self.grants, low=1))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -312,7 +322,7 @@ class Batch(_Base):
     changes: tuple[Part, ...]
 
     def _check(self) -> None:
-        self._set(expect=_expect(self.expect))
+        _set(self, "expect", _expect(self.expect))
         expected = {name for name, _ in self.expect}
         if not isinstance(self.changes, tuple) or not 1 <= len(self.changes) <= 4 * MAX_BATCH:
             raise _refuse("the changes of the batch are not a tuple of a reasonable number")
@@ -324,17 +334,31 @@ class Batch(_Base):
 
 
 Command: TypeAlias = Put | PatchMeta | Delete | Undelete | Purge | Grant | Revoke | Rollback | AddKey | Batch
-_KINDS: Final[dict[str, type[Command]]] = {
-    kind.op: kind for kind in (Put, PatchMeta, Delete, Undelete, Purge, Grant, Revoke, Rollback, AddKey, Batch)
+
+
+class _Shape:
+    """What a kind of command is made of, worked out once: `fields` are (name, default)."""
+
+    __slots__ = ("fields", "kind", "known", "required")
+
+    def __init__(self, kind: type[Command]) -> None:
+        self.kind = kind
+        self.fields = tuple((field.name, field.default) for field in dataclasses.fields(kind))
+        self.known = frozenset(name for name, _ in self.fields)
+        self.required = frozenset(name for name, default in self.fields if default is dataclasses.MISSING)
+
+
+_SHAPES: Final[dict[str, _Shape]] = {
+    kind.op: _Shape(kind) for kind in (Put, PatchMeta, Delete, Undelete, Purge, Grant, Revoke, Rollback, AddKey, Batch)
 }
 
 
 def _body(command: Command) -> dict[str, Any]:
     body: dict[str, Any] = {"op": command.op}
-    for field in dataclasses.fields(command):
-        value = getattr(command, field.name)
-        if value is not field.default:
-            body[field.name] = value.value if value is KEEP else value
+    for name, default in _SHAPES[command.op].fields:
+        value = getattr(command, name)
+        if value is not default:
+            body[name] = value.value if value is KEEP else value
     return body
 
 
@@ -361,7 +385,7 @@ def decode(data: bytes) -> Command:
             body = msgpack.unpackb(data, use_list=False, max_map_len=32, max_array_len=MAX_GRANTS)
         except (ValueError, RecursionError, msgpack.UnpackException):
             body = None
-    if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
+    if not isinstance(body, dict):
         raise _refuse("the command is not a msgpack map of at most 3 MiB")
     changes = body.get("changes")
     if body.get("op") == Batch.op and isinstance(changes, tuple):
@@ -370,7 +394,7 @@ def decode(data: bytes) -> Command:
 
 
 def _part(part: Any, batch: dict[str, Any]) -> Command:
-    if not isinstance(part, dict) or not all(isinstance(key, str) and key not in _COMMON for key in part):
+    if not isinstance(part, dict) or not part.keys().isdisjoint(_COMMON):
         raise _refuse("a change in the batch is not a map of its own keys")
     if part.get("op") == Batch.op:
         raise _refuse("there is a batch in the batch")
@@ -379,14 +403,12 @@ def _part(part: Any, batch: dict[str, Any]) -> Command:
 
 def _built(body: dict[str, Any]) -> Command:
     op = body.pop("op", None)
-    kind = _KINDS.get(op) if isinstance(op, str) else None
-    if kind is None:
+    shape = _SHAPES.get(op) if isinstance(op, str) else None
+    if shape is None:
         raise _refuse("the command has an op that this version does not know")
-    known = dataclasses.fields(kind)
-    required = {field.name for field in known if field.default is dataclasses.MISSING}
-    if not required <= set(body) <= {field.name for field in known}:
-        raise _refuse(f"the keys of the {kind.op} command are not those it has")
+    if not shape.required <= body.keys() <= shape.known:
+        raise _refuse(f"the keys of the {op} command are not those it has")
     for key in ("not_before_ms", "expires_ms"):
         if body.get(key) == KEEP.value:
             body[key] = KEEP
-    return kind(**body)
+    return shape.kind(**body)

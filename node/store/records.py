@@ -35,9 +35,18 @@ class Limits:
     sessions: int = 20_000
 
 
+def _weight(sealed: bytes, fields: tuple[tuple[str, int], ...]) -> int:
+    weight = len(sealed)
+    for name, _ in fields:
+        weight += len(name) + OVERHEAD
+    return weight
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Version:
-    """The content of one older version. `fields` is (name, size of the value in bytes), sorted by name."""
+    """The content of one older version. `fields` is (name, size of the value in bytes), sorted by name.
+
+    `weight`: bytes counted against `Limits.stored_bytes`; reckoned once, since every later put asks for it."""
 
     version: int
     created_ms: int
@@ -45,11 +54,10 @@ class Version:
     generation: int
     write_id: bytes = dataclasses.field(repr=False)
     sealed: bytes = dataclasses.field(repr=False)
+    weight: int = dataclasses.field(init=False, repr=False, compare=False)
 
-    @property
-    def weight(self) -> int:
-        """Bytes counted against `Limits.stored_bytes`."""
-        return len(self.sealed) + sum(len(name) + OVERHEAD for name, _ in self.fields)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", _weight(self.sealed, self.fields))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,6 +67,7 @@ class Record:
     `created_ms`: when the name was first put (since the last purge); `updated_ms`: last change of any kind;
     `written_ms`: when the current content became current. `index`: log index of the last change of any kind.
     `generation`: of the data key under which `sealed` is sealed. `history`: older versions, oldest first.
+    `weight`: bytes counted against `Limits.stored_bytes`, history included.
     """
 
     name: str
@@ -76,6 +85,15 @@ class Record:
     index: int
     deleted: bool
     history: tuple[Version, ...] = dataclasses.field(repr=False)
+    weight: int = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        weight = _weight(self.sealed, self.fields)
+        for grant in self.grants:
+            weight += len(grant) + OVERHEAD
+        for old in self.history:
+            weight += old.weight
+        object.__setattr__(self, "weight", weight)
 
     def content(self) -> Version:
         """The current content in the shape of the history."""
@@ -84,12 +102,6 @@ class Record:
     def find(self, version: int) -> Version | None:
         """An older version, if it is still kept."""
         return next((old for old in self.history if old.version == version), None)
-
-    @property
-    def weight(self) -> int:
-        """Bytes counted against `Limits.stored_bytes`, history included."""
-        own = len(self.sealed) + sum(len(name) + OVERHEAD for name, _ in self.fields)
-        return own + sum(len(grant) + OVERHEAD for grant in self.grants) + sum(old.weight for old in self.history)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

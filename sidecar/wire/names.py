@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAMESPACE = re.compile(_LABEL)
+_SECRET = re.compile(rf"{_LABEL}/[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?")
 _FIELD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 MAX_SECRETS: Final = 2048
@@ -29,8 +30,7 @@ def is_namespace(text: str) -> bool:
 
 def is_secret(text: str) -> bool:
     """`namespace/name`, at most 63 + 1 + 253 characters."""
-    namespace, slash, name = text.partition("/")
-    return bool(slash) and is_namespace(namespace) and _NAME.fullmatch(name) is not None and ".." not in name
+    return _SECRET.fullmatch(text) is not None and ".." not in text
 
 
 def is_field(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from node.store import commands as c
-from node.store.records import OVERHEAD
+from node.store.records import OVERHEAD, Record, Version
 
 CANARY = b"CANARY"
 
@@ -46,3 +46,11 @@ def test_find_knows_older_versions_only(log: Any) -> None:
         log.do(log.put(sealed=sealed))
     record = log.store.get("a/b")
     assert [record.find(version) and record.find(version).sealed for version in (1, 2, 3)] == [b"1", b"2", None]
+
+
+def test_weight_is_that_of_the_parts_after_a_replacement_too() -> None:
+    old = Version(1, 0, (("a", 3),), 1, b"w", b"12345")
+    record = Record("a/b", 2, 0, 0, 0, None, None, ("x/y",), (("ab", 1),), 1, b"w", b"123", 1, False, ())
+    own = 3 + 2 + OVERHEAD + 3 + OVERHEAD
+    assert (old.weight, record.weight) == (5 + 1 + OVERHEAD, own)
+    assert dataclasses.replace(record, history=(old,)).weight == own + old.weight
