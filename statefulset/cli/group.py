@@ -13,8 +13,11 @@ import click
 
 COMMANDS = {
     "put": "statefulset.cli.put:put",
+    "patch": "statefulset.cli.put:patch",
     "get": "statefulset.cli.secret:get",
     "list": "statefulset.cli.secret:list_",
+    "history": "statefulset.cli.versions:history",
+    "rollback": "statefulset.cli.versions:rollback",
     "delete": "statefulset.cli.secret:delete",
     "undelete": "statefulset.cli.secret:undelete",
     "purge": "statefulset.cli.secret:purge",
@@ -72,7 +75,7 @@ def safe() -> None:
     A first round:
       safe dev                                       three nodes on this machine, to try it out
       safe put payments/db --for payments/api        asks for the value, hidden
-      safe get payments/db                           version, fields, who gets it; never the value
+      safe get payments/db                           version, fields, who gets it
       safe sidecars                                  which pods hold which version
 
     \b
@@ -80,6 +83,10 @@ def safe() -> None:
       SAFE_SERVER      https://host:8500, several separated by commas; tried in turn
       SAFE_CA_FILE     certificate of the store's server CA (default: the system's CAs)
       SAFE_TOKEN_FILE  file with your token; `kubectl create token NAME --audience raftsafe-admin` prints one
+
+    \b
+    Completion, of the names of secrets too:
+      eval "$(_SAFE_COMPLETE=bash_source safe)"      in ~/.bashrc; zsh_source and fish_source likewise
 
     \b
     Exit codes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from sidecar.wire import names
 from statefulset.cli import connection
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     TextType = click.ParamType[str]
     FieldFileType = click.ParamType[tuple[str, Path]]
+    FieldPatternType = click.ParamType[tuple[str, str]]
 else:  # generic in the newest click only
-    TextType = FieldFileType = click.ParamType
+    TextType = FieldFileType = FieldPatternType = click.ParamType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _ACCOUNT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
@@ -33,6 +35,11 @@ class SecretName(TextType):
     """NAMESPACE/NAME -> the same text."""
 
     name = "namespace/name"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from statefulset.cli.complete import secret_names
+
+        return [CompletionItem(name) for name in secret_names(incomplete)]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not names.is_secret(str(value)):
@@ -75,6 +82,20 @@ class FieldFile(FieldFileType):
         if not equals or not path or not names.is_field(field):
             self.fail("it is not FIELD=PATH. Write for example tls.key=/path/to/key.pem", param, ctx)
         return field, Path(path)
+
+
+class FieldPattern(FieldPatternType):
+    """FIELD=PATTERN -> (field, pattern)."""
+
+    name = "field=pattern"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        field, equals, pattern = str(value).partition("=")
+        if not equals or not pattern or not names.is_field(field):
+            self.fail("it is not FIELD=PATTERN. Write for example 'password=[A-Za-z0-9]{32}'", param, ctx)
+        return field, pattern
 
 
 SECRET = SecretName()

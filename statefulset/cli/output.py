@@ -1,6 +1,6 @@
 """How answers look: aligned text for people, JSON for scripts, errors on standard error.
 
-Why it exists: one place decides what is printed, so no command prints a value by accident; none ever has one.
+Why it exists: one place decides what is printed, so no command prints a value by accident.
 What it refuses to do: wrap, truncate or colour what a script may read.
 """
 
@@ -61,6 +61,15 @@ def say(text: str) -> None:
 def say_json(data: Any) -> None:
     """Raises OutputLostError."""
     _write(json.dumps(data, indent=2) + "\n")
+
+
+def say_bytes(data: bytes) -> None:
+    """Exactly these. Raises OutputLostError."""
+    try:
+        sys.stdout.buffer.write(data)
+    except (OSError, ValueError):
+        raise OutputLostError from None
+    _write("")
 
 
 def _write(text: str) -> None:

@@ -1,7 +1,7 @@
 """The commands about one secret or the list of them: get, list, delete, undelete, purge, grant, revoke.
 
 Why it exists: thin; each asks the admin API once and prints the answer (revoke looks before, to say what it took).
-What it refuses to do: show a value. No route returns one.
+What it refuses to do: show a value that was not asked for with --reveal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from statefulset.cli import options, output
+from statefulset.cli import options, output, versions
 from statefulset.cli.errors import REFUSED, CliError, usage
 
 if TYPE_CHECKING:
@@ -59,14 +59,38 @@ def describe(record: dict[str, Any]) -> str:
 
 @click.command(short_help="Show version, fields and grants of a secret.")
 @options.secret_argument
+@click.option("--reveal", is_flag=True, help="Write the value itself. Needs a right of its own and is audited.")
+@click.option("--field", metavar="FIELD", help="With --reveal: this field. Needed if there are several.")
+@click.option("--version", type=click.IntRange(min=1), metavar="N", help="With --reveal: an older version.")
+@click.option("--to-terminal", is_flag=True, help="With --reveal: also if that shows it on a screen.")
 @options.local_option
 @options.reading
-def get(name: str, local: bool, as_json: bool, timeout: float) -> None:
-    """Show what is known of a secret: version, fields and their sizes, who gets it. Never its value.
+def get(
+    name: str,
+    reveal: bool,
+    field: str | None,
+    version: int | None,
+    to_terminal: bool,
+    local: bool,
+    as_json: bool,
+    timeout: float,
+) -> None:
+    """Show what is known of a secret: version, fields and their sizes, who gets it.
 
-    This version of raftsafe has no way to read a value back: values go to the workloads they are granted to, and
-    nowhere else. To check one, put it again, or look into the files of a pod that has it.
+    \b
+      safe get payments/db
+      safe get payments/db --reveal --field password | xclip
+
+    The value comes with --reveal only, byte for byte and without a newline; it needs the right to get
+    safesecrets/value, and the audit log says who read which version. To a terminal it goes only if told to.
     """
+    if reveal:
+        versions.reveal(name, field, version, to_terminal, _consistency(local), as_json, timeout)
+        return
+    if field is not None or version is not None or to_terminal:
+        raise usage(
+            "--field, --version and --to-terminal need --reveal", "or leave them out to see what is known of it"
+        )
     with options.client(timeout) as client:
         answer = client.read(f"/v1/secrets/{name}", _consistency(local))
     if as_json:
@@ -79,9 +103,14 @@ def get(name: str, local: bool, as_json: bool, timeout: float) -> None:
 @click.command("list", short_help="List secrets.")
 @click.option("--namespace", metavar="NAMESPACE", help="Only the secrets of this namespace.")
 @click.option("--prefix", metavar="TEXT", help="Only names (the part after the slash) that begin so.")
+@click.option(
+    "--for", "workload", type=options.WORKLOAD, metavar="NAMESPACE/SERVICEACCOUNT", help="Only what this workload gets."
+)
 @options.local_option
 @options.reading
-def list_(namespace: str | None, prefix: str | None, local: bool, as_json: bool, timeout: float) -> None:
+def list_(
+    namespace: str | None, prefix: str | None, workload: str | None, local: bool, as_json: bool, timeout: float
+) -> None:
     """List secrets with version, age and grants. Never values."""
     found: list[dict[str, Any]] = []
     params = {"limit": str(PAGE), **_consistency(local)}
@@ -90,7 +119,7 @@ def list_(namespace: str | None, prefix: str | None, local: bool, as_json: bool,
     with options.client(timeout) as client:
         while True:
             answer = client.read("/v1/secrets", params)
-            found += answer.data["secrets"]
+            found += [record for record in answer.data["secrets"] if _reaches(record["grants"], workload)]
             stale = stale or answer.stale
             if not answer.data["next"]:
                 break
@@ -110,7 +139,7 @@ def list_(namespace: str | None, prefix: str | None, local: bool, as_json: bool,
         ]
         output.say(output.table(("NAME", "VERSION", "UPDATED", "VALID", "GIVEN TO"), rows))
     else:
-        some = namespace or prefix
+        some = namespace or prefix or workload
         output.note("no secret matches" if some else "no secrets here yet; make one with `safe put NAMESPACE/NAME`")
     _warn(stale)
 
@@ -218,6 +247,10 @@ def _granted(client: Client, name: str) -> list[str]:
 def _covers(grant: str, workload: str) -> bool:
     """Whether a grant that is left still reaches a workload, by a wildcard."""
     return all(part in ("*", word) for part, word in zip(grant.split("/"), workload.split("/"), strict=True))
+
+
+def _reaches(grants: Sequence[str], workload: str | None) -> bool:
+    return workload is None or any(_covers(grant, workload) for grant in grants)
 
 
 def unmet(

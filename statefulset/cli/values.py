@@ -23,16 +23,18 @@ def gather(
     file: Path | None,
     stdin: BinaryIO | None,
     ask: Callable[[str], str] | None,
+    others: Sequence[tuple[str, bytes]] = (),
 ) -> dict[str, bytes]:
     """Field name -> bytes.
 
     `fields` are read from `file`, else from `stdin`, else by `ask(field name)` when standard input is a terminal (then
-    `ask` is given and `stdin` is not touched). Without fields and from_files there is one, "value".
+    `ask` is given and `stdin` is not touched). Without fields, from_files and `others` (which have their bytes already)
+    there is one, "value".
     Raises CliError: usage (2) when the sources do not fit together, too_large (1)."""
-    wanted = list(fields) or ([names.PLAIN_FIELD] if file is not None or not from_files else [])
-    every = [*wanted, *(field for field, _ in from_files)]
+    wanted = list(fields) or ([names.PLAIN_FIELD] if file is not None or not (from_files or others) else [])
+    every = [*wanted, *(field for field, _ in from_files), *(field for field, _ in others)]
     if len(set(every)) != len(every):
-        raise usage("a field is given twice", "each field has one source: --field, or --from-file FIELD=PATH")
+        raise usage("a field is given twice", "each field has one source; `safe put --help` lists them")
     for field in every:
         if not names.is_field(field):
             raise usage(
@@ -45,7 +47,7 @@ def gather(
     out: dict[str, bytes] = {}
     for field in wanted:
         if file is not None:
-            out[field] = _file(field, file)
+            out[field] = _file(f"the field {field}", file)
         elif ask is not None:
             out[field] = ask(field).encode("utf-8", "surrogateescape")
         elif stdin is None:
@@ -53,7 +55,8 @@ def gather(
         else:
             out[field] = _stdin(stdin)
     for field, path in from_files:
-        out[field] = _file(field, path)
+        out[field] = _file(f"the field {field}", path)
+    out |= dict(others)
     if sum(map(len, out.values())) > LIMIT:
         raise CliError(
             f"the values are larger than {LIMIT} bytes together",
@@ -71,11 +74,20 @@ def _stdin(stdin: BinaryIO) -> bytes:
         raise usage(f"standard input cannot be read: {error.strerror}", "or use --file PATH") from None
 
 
-def _file(field: str, path: Path) -> bytes:
+def read(path: Path, stdin: BinaryIO | None, what: str) -> bytes:
+    """A whole input with several fields; "-" is standard input. Raises CliError."""
+    if str(path) != "-":
+        return _file(what, path)
+    if stdin is None:
+        raise usage("standard input is closed", "give the path of a file")
+    return _stdin(stdin)
+
+
+def _file(what: str, path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(LIMIT + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
-        hint = "--file and --from-file take the path of a file; a value itself goes to standard input"
-        raise usage(f"the file given for the field {field} cannot be read: {reason}", hint) from None
+        hint = "--file, --from-file and their like take the path of a file; a value itself goes to standard input"
+        raise usage(f"the file given for {what} cannot be read: {reason}", hint) from None
