@@ -94,7 +94,27 @@ def test_the_cli_on_every_path(everything, make_safe, server, nowhere, tmp_path)
     assert server.node.value("a/b") == {"value": VALUE}
     run(everything, safe, "put", "a/c", "--file", str(path), code=0)
     run(everything, safe, "put", "a/d", "--from-file", f"x={path}", "--field", "y", code=0)
-    for args in (["get", "a/b"], ["list"], ["status"], ["sidecars"], ["grant", "a/b", "a/y"], ["revoke", "a/b", "a/y"]):
+    run(everything, safe, "patch", "a/d", "--field", "y", code=0)
+    run(
+        everything,
+        safe,
+        "put",
+        "a/e",
+        "--from-json",
+        "-",
+        code=0,
+        stdin=json.dumps({"x": VALUE.decode("latin-1")}).encode(),
+    )
+    for args in (
+        ["get", "a/b"],
+        ["history", "a/d"],
+        ["rollback", "a/d"],
+        ["list"],
+        ["status"],
+        ["sidecars"],
+        ["grant", "a/b", "a/y"],
+        ["revoke", "a/b", "a/y"],
+    ):
         run(everything, safe, *args, code=0)
     run(everything, safe, "put", "a/b", "--if-version", "99", code=1)
     run(everything, safe, "put", "a/b", code=1, stdin=VALUE * 50_000)
@@ -103,6 +123,13 @@ def test_the_cli_on_every_path(everything, make_safe, server, nowhere, tmp_path)
         ["put", "a/b", "--file", CORE], ["put", "a/b", "--from-file", f"x={CORE}"], ["put", "a/b", "--from-file", CORE],
         ["put", "a/b", "--for", CORE], ["put", "a/b", "--if-version", CORE], ["put", "a/b", "--timeout", CORE],
         ["put", "a/b", "--field", f"{CORE}/"], ["get", CORE], ["grant", "a/b", CORE],
+    ):  # fmt: skip
+        run(everything, safe, *args, code=2)
+    for args in (
+        ["put", "a/b", "--generate", f"x={CORE}"], ["put", "a/b", "--generate", CORE],
+        ["put", "a/b", "--from-dir", CORE], ["put", "a/b", "--from-env-file", CORE],
+        ["put", "a/b", "--from-env-file", "-"], ["put", "a/b", "--from-json", "-"], ["put", "a/b", "--expires", CORE],
+        ["patch", "a/b", CORE], ["patch", "a/b", "--remove", f"{CORE}/"], ["patch", "a/b", f"--value={CORE}"],
     ):  # fmt: skip
         run(everything, safe, *args, code=2)
     run(everything, make_safe(nowhere), "put", "a/b", "--timeout", "0.3", code=3)
@@ -181,7 +208,17 @@ def test_the_api_on_every_error_path(everything, server, tls):
         ("PUT", one, put, {"X-Something": CORE}, 200),
         ("PUT", f"/v1/secrets/a/{CORE}", put, {}, 400),
         ("PUT", f"{one}?x={CORE}", put, {}, 400),
-        ("PATCH", one, put, {}, 400),
+        ("PATCH", one, put, {}, 200),
+        ("PATCH", one, put[:-1], {}, 400),
+        ("PATCH", one, f'{{"fields": {{"{CORE}/": "{B64}"}}}}', {}, 400),
+        ("PATCH", one, f'{{"fields": {{"value": "{B64}", "b": "{CORE}!"}}}}', {}, 400),
+        ("PATCH", one, f'{{"fields": {{"value": "{B64}"}}, "expires_ms": "{CORE}"}}', {}, 400),
+        ("PATCH", one, f'{{"fields": {{"value": "{B64}", "gone": null}}}}', {}, 404),
+        ("PATCH", f"{one}c", put, {}, 404),
+        ("POST", f"{one}/rollback", f'{{"to": "{CORE}"}}', {}, 400),
+        ("GET", f"{one}/value?field={CORE}", None, {}, 404),
+        ("GET", f"{one}/value?version={CORE}", None, {}, 400),
+        ("GET", f"{one}/history?{CORE}=1", None, {}, 400),
         ("POST", f"/v1/{CORE}", put, {}, 404),
         ("POST", f"{one}/grants", json.dumps({"add": [CORE]}), {}, 400),
         ("GET", f"/v1/secrets?prefix={CORE}", None, {}, 200),

@@ -374,7 +374,7 @@ def test_version_and_help(safe):
     for args in (["--help"], ["put", "-h"], ["list", "--help"]):
         result = safe(*args, SAFE_SERVER="")
         assert result.code == 0 and result.text.startswith("Usage: safe")
-    assert "never its value" in safe("get", "--help").text.lower()
+    assert "The value comes with --reveal only" in safe("get", "--help").text
 
 
 def test_no_arguments_show_the_help_and_are_usage(safe):
