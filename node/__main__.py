@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
+import json
 import logging
 import os
 import resource
@@ -68,6 +69,12 @@ def init_identity(folder: Path, cluster: str) -> None:
     print(f"{'made' if made else 'kept'} {folder}", file=sys.stderr)  # noqa: T201 - a command's answer
 
 
+def show_identity(folder: Path) -> None:
+    from node.crypto.identity import describe
+
+    print(json.dumps(describe(folder)))  # noqa: T201 - a command's answer
+
+
 def serving_certificate() -> None:
     from node.crypto.serving import filter_text
 
@@ -83,12 +90,16 @@ def main() -> None:
     identity = actions.add_parser("init-identity", help="make root key and certificate authorities, once")
     identity.add_argument("folder", type=Path)
     identity.add_argument("--cluster", default="raftsafe")
+    shown = actions.add_parser("show-identity", help="check an identity and say, as JSON, which one it is")
+    shown.add_argument("folder", type=Path)
     actions.add_parser("serving-certificate", help="a filter: names and authority in, a certificate out, as JSON")
     options = parser.parse_args()
     code = 0
     try:
         if options.action == "init-identity":
             init_identity(options.folder, options.cluster)
+        elif options.action == "show-identity":
+            show_identity(options.folder)
         elif options.action == "serving-certificate":
             serving_certificate()
         else:

@@ -6,7 +6,9 @@ line when it cannot work. What it refuses to do: read the environment anywhere e
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,8 @@ from pathlib import Path
 from node.errors import Fatal
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+MAX_TOKEN = 16 << 10
+"""Bytes of the node's own token that are looked at; one of a pod has one or two KiB."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +105,26 @@ def _seconds(env: Mapping[str, str], key: str, default: float) -> float:
         raise Fatal(f"{key} must be a number of seconds") from None
 
 
+def _issuer(env: Mapping[str, str], default: str) -> str:
+    """SAFE_ISSUER, or who has issued this pod's own token: the API server that made it knows its name, people may not.
+
+    The token is not verified here. Whoever can replace it is the kubelet, or can set SAFE_ISSUER as well."""
+    if env.get("SAFE_ISSUER") or not env.get("SAFE_ISSUER_TOKEN_FILE"):
+        return env.get("SAFE_ISSUER") or default
+    path = Path(env["SAFE_ISSUER_TOKEN_FILE"])
+    try:
+        claims = path.read_bytes()[:MAX_TOKEN].split(b".")[1]
+        issuer = json.loads(base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4)))["iss"]
+    except (OSError, ValueError, LookupError, TypeError):
+        issuer = None
+    if not isinstance(issuer, str) or not issuer.startswith("https://"):
+        raise Fatal(
+            f"SAFE_ISSUER is not set, and {path} does not hold a token that names an https issuer",
+            hint="project a service-account token there, or set SAFE_ISSUER to the iss claim of the cluster's tokens",
+        )
+    return issuer
+
+
 def load(env: Mapping[str, str]) -> Settings:
     """Settings from SAFE_* variables. Raises Fatal with one line that names the variable."""
     for key in ("SAFE_NAME", "SAFE_PEERS", "SAFE_DATA_DIR", "SAFE_IDENTITY_DIR"):
@@ -124,7 +148,7 @@ def load(env: Mapping[str, str]) -> Settings:
         identity_dir=Path(env["SAFE_IDENTITY_DIR"]),
         cluster=env.get("SAFE_CLUSTER", defaults.cluster),
         server_names=_words(env.get("SAFE_SERVER_NAMES", "")) or defaults.server_names,
-        issuer=env.get("SAFE_ISSUER", defaults.issuer),
+        issuer=_issuer(env, defaults.issuer),
         issuer_ca=Path(env["SAFE_ISSUER_CA"]) if env.get("SAFE_ISSUER_CA") else None,
         issuer_token=Path(env["SAFE_ISSUER_TOKEN_FILE"]) if env.get("SAFE_ISSUER_TOKEN_FILE") else None,
         admins=_words(env.get("SAFE_ADMINS", "")),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def test_everything_can_be_said() -> None:
             "SAFE_ADMINS": "system:serviceaccount:a:b, c",
             "SAFE_SERVER_NAMES": "safe,10.0.0.1",
             "SAFE_ISSUER_TOKEN_FILE": "/token",
+            "SAFE_ISSUER": "https://issuer.example",
         }
     )
     assert str(loaded.admin_listen) == "[::1]:9" and loaded.admins == ("system:serviceaccount:a:b", "c")
@@ -61,3 +63,32 @@ def test_what_cannot_work_is_refused_in_one_line_that_names_it(change: dict[str,
     with pytest.raises(Fatal) as caught:
         load(GOOD | change)
     assert says in caught.value.message and "\n" not in caught.value.message
+
+
+def token(tmp_path: Path, payload: bytes) -> dict[str, str]:
+    body = base64.urlsafe_b64encode(payload).rstrip(b"=")
+    (tmp_path / "token").write_bytes(b"e30." + body + b".c2ln")
+    return GOOD | {"SAFE_ISSUER_TOKEN_FILE": str(tmp_path / "token")}
+
+
+@pytest.mark.parametrize("pad", range(4))
+def test_the_issuer_is_read_from_the_pods_own_token(tmp_path: Path, pad: int) -> None:
+    env = token(tmp_path, b'{"iss": "https://kubernetes.default.svc.cluster.local"' + b" " * pad + b"}")
+    assert load(env).issuer == "https://kubernetes.default.svc.cluster.local"
+    assert load(env | {"SAFE_ISSUER": "https://other"}).issuer == "https://other"
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b"7", b'{"iss": 7}', b'{"iss": "http://plain"}', b"\xff"])
+def test_a_token_that_names_no_issuer_is_told(tmp_path: Path, payload: bytes) -> None:
+    with pytest.raises(Fatal, match="SAFE_ISSUER is not set"):
+        load(token(tmp_path, payload))
+
+
+def test_a_token_that_is_not_there_or_not_one_is_told(tmp_path: Path) -> None:
+    env = token(tmp_path, b"{}")
+    (tmp_path / "token").write_bytes(b"no dots")
+    with pytest.raises(Fatal, match="does not hold a token"):
+        load(env)
+    (tmp_path / "token").unlink()
+    with pytest.raises(Fatal, match="does not hold a token"):
+        load(env)
