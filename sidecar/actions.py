@@ -16,7 +16,7 @@ from sidecar.wire import messages as m
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Connect to the first of `nodes` that answers, asked in the order of dialer.order. Then connected() or failed()."""
+    """Connect to the first of `nodes` that answers, in the order of dialer.order; connected() or failed() follows."""
 
     nodes: tuple[Node, ...]
     shunned: tuple[Route, ...]
