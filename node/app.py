@@ -14,7 +14,7 @@ import logging
 import ssl
 from typing import Any
 
-from node.admin.auth import Listed
+from node.admin.rights import GROUP
 from node.admin.server import AdminServer
 from node.admin.services import Services
 from node.clock import Clock
@@ -29,8 +29,12 @@ from node.raft.node import RaftNode
 from node.settings import Settings
 from node.store import commands
 from node.store.fsm import Store
-from node.tokens.keys import KeySet
-from node.tokens.verify import Verifier
+from node.tokens.gate import Gate
+from node.tokens.keys import PERIOD, KeySet
+from node.tokens.kube import Kube
+from node.tokens.lane import Lane
+from node.tokens.review import Reviews
+from node.tokens.verify import Identity, Verifier
 
 log = logging.getLogger("node")
 # A third of a leaf's life: two failed renewals are survived, and clocks may be wrong by hours.
@@ -63,6 +67,44 @@ class Doors:
         certs.renew(self.server, self._servers.issue(self._server_names))
 
 
+class Identities:
+    """Who workloads and people are, and what people may do: the issuer's keys, and the API server's reviews."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        # Keys are refreshed every PERIOD, so none that is in use is ever as old as that three times over.
+        age = max(settings.review_grace, 3 * PERIOD)
+        self.keys = KeySet(settings.issuer, settings.issuer_ca, clock, settings.issuer_token, max_age=age)
+        self.kube = Kube(settings.api_server, settings.api_ca, settings.api_token)
+        # Two lanes, so that neither crowd waits behind the other.
+        self.reviews = Reviews(
+            self.kube.review,
+            Lane("reviews of workloads' tokens", clock, rate=100, at_once=8, queue=64),
+            settings.audience,
+            clock,
+            settings.review_grace,
+        )
+        self.gate = Gate(
+            self.kube,
+            Lane("reviews of people and their rights", clock, rate=50, at_once=8, queue=128),
+            Verifier(self.keys, settings.issuer, settings.admin_audience, clock),
+            clock,
+            issuer=settings.issuer,
+            audience=settings.admin_audience,
+            group=GROUP,
+        )
+        self._workloads = Verifier(self.keys, settings.issuer, settings.audience, clock)
+
+    async def workload(self, token: str) -> Identity:
+        """Offline first, then whether it was revoked, as far as that can be known now. Raises Rejected or Retry."""
+        identity = await self._workloads.verify(token)
+        await self.reviews.admit(token, identity)
+        return identity
+
+    async def close(self) -> None:
+        await self.keys.stop()
+        await self.kube.close()
+
+
 class App:
     """Start, run until told to stop or until a part fails, stop."""
 
@@ -81,14 +123,15 @@ class App:
             self._applied,
             prepared=lambda: self.keyring.generations > 0,
         )
-        self.issuer = KeySet(settings.issuer, settings.issuer_ca, clock, settings.issuer_token)
+        self.identity = Identities(settings, clock)
         self.hub = Hub(self.store, self.keyring, settings.name)
         self.delivery = DeliveryServer(
             context=self.doors.server,
             host=settings.delivery_listen.host,
             port=settings.delivery_listen.port,
             hub=self.hub,
-            verify=Verifier(self.issuer, settings.issuer, settings.audience, clock).verify,
+            verify=self.identity.workload,
+            revoked=self.identity.reviews.revoked,
             applied_index=lambda: self.raft.core.last_applied,
             wait_applied=self.raft.wait_applied,
             clock=clock,
@@ -100,7 +143,7 @@ class App:
                 raft=self.raft,
                 store=self.store,
                 keyring=self.keyring,
-                gate=Listed(Verifier(self.issuer, settings.issuer, settings.admin_audience, clock), settings.admins),
+                gate=self.identity.gate,
                 sidecars=self.delivery,
                 clock=clock,
                 settings=settings,
@@ -133,7 +176,7 @@ class App:
         # What was loaded stays: keep the collector from walking it at every full collection.
         gc.collect()
         gc.freeze()
-        await self.issuer.start()
+        await self.identity.keys.start()
         await self.delivery.start()
         self._delivering = True
         await self.admin.start(self.settings.admin_listen, self.doors.server)
@@ -150,7 +193,7 @@ class App:
         await self.raft.hand_over()
         await asyncio.gather(self.delivery.drain("planned stop"), self.admin.stop())
         await self.delivery.close()
-        await self.issuer.stop()
+        await self.identity.close()
         await self.raft.stop()
 
     def _applied(self, index: int) -> None:

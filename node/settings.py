@@ -15,9 +15,15 @@ from pathlib import Path
 
 from node.errors import Fatal
 
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where the kubelet puts what a pod needs to talk to the API server."""
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 MAX_TOKEN = 16 << 10
 """Bytes of the node's own token that are looked at; one of a pod has one or two KiB."""
+
+
+GRACE = (60.0, 86400.0)
+"""Seconds: one re-check of a token, and a day, beyond which "away" has become the normal state."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +66,11 @@ class Settings:
     issuer_token: Path | None = None
     audience: str = "raftsafe"
     admin_audience: str = "raftsafe-admin"
-    admins: tuple[str, ...] = ()
+    api_server: str = ""
+    api_ca: Path | None = ACCOUNT / "ca.crt"
+    api_token: Path = ACCOUNT / "token"
+    review_grace: float = 3600.0
+    admin_socket: Path | None = None
     heartbeat: float = 0.05
     election_min: float = 0.25
     election_max: float = 0.5
@@ -80,6 +90,11 @@ class Settings:
             )
         if self.snapshot_bytes < 1 << 16:
             raise Fatal("SAFE_SNAPSHOT_BYTES below 65536 would snapshot on every write")
+        if not GRACE[0] <= self.review_grace <= GRACE[1]:
+            raise Fatal(
+                f"SAFE_REVIEW_GRACE must be {GRACE[0]:.0f} to {GRACE[1]:.0f} seconds",
+                hint="for so long new streams are let in while the API server confirms nobody; the default is an hour",
+            )
 
 
 def _peers(text: str) -> dict[str, Address]:
@@ -125,6 +140,19 @@ def _issuer(env: Mapping[str, str], default: str) -> str:
     return issuer
 
 
+def _api_server(env: Mapping[str, str]) -> str:
+    """The address of the API server: what is set, else what Kubernetes puts into every pod. Raises Fatal."""
+    url = env.get("SAFE_API_SERVER", "")
+    if not url and (host := env.get("KUBERNETES_SERVICE_HOST")):
+        url = f"https://{Address(host, int(env.get('KUBERNETES_SERVICE_PORT_HTTPS', '443')))}"
+    if not url.startswith("https://"):
+        raise Fatal(
+            "SAFE_API_SERVER is not an https address, and this is not a pod",
+            hint="rights and revoked tokens are asked for there: write https://host:port",
+        )
+    return url.rstrip("/")
+
+
 def load(env: Mapping[str, str]) -> Settings:
     """Settings from SAFE_* variables. Raises Fatal with one line that names the variable."""
     for key in ("SAFE_NAME", "SAFE_PEERS", "SAFE_DATA_DIR", "SAFE_IDENTITY_DIR"):
@@ -151,7 +179,11 @@ def load(env: Mapping[str, str]) -> Settings:
         issuer=_issuer(env, defaults.issuer),
         issuer_ca=Path(env["SAFE_ISSUER_CA"]) if env.get("SAFE_ISSUER_CA") else None,
         issuer_token=Path(env["SAFE_ISSUER_TOKEN_FILE"]) if env.get("SAFE_ISSUER_TOKEN_FILE") else None,
-        admins=_words(env.get("SAFE_ADMINS", "")),
+        api_server=_api_server(env),
+        api_ca=Path(env["SAFE_API_CA"]) if env.get("SAFE_API_CA") else defaults.api_ca,
+        api_token=Path(env["SAFE_API_TOKEN_FILE"]) if env.get("SAFE_API_TOKEN_FILE") else defaults.api_token,
+        review_grace=_seconds(env, "SAFE_REVIEW_GRACE", defaults.review_grace),
+        admin_socket=Path(env["SAFE_ADMIN_SOCKET"]) if env.get("SAFE_ADMIN_SOCKET") else None,
         heartbeat=_seconds(env, "SAFE_HEARTBEAT", defaults.heartbeat),
         election_min=election[0],
         election_max=election[1],

@@ -7,8 +7,6 @@ be used that has no entry in the table, or guess a right that cannot be asked fo
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from aiohttp import web
 
 from node.admin import context
@@ -79,30 +77,3 @@ def _hint(right: Right) -> str:
     if not right.namespace:
         return f"name a namespace, or bind the ClusterRole raftsafe-{role} to the user with a ClusterRoleBinding"
     return f"bind the ClusterRole raftsafe-{role} to the user with a RoleBinding in the namespace {right.namespace}"
-
-
-class Verifier(Protocol):
-    """Raises node.errors.Rejected with a token_* code, or Retry when the issuer's keys cannot be had."""
-
-    async def verify(self, token: str) -> Identity: ...
-
-
-class Identity(Protocol):
-    """`subject`: as the issuer wrote it."""
-
-    @property
-    def subject(self) -> str: ...
-
-
-class Listed:
-    """The gate of a store that nobody answers reviews for: whoever is on the list may do everything."""
-
-    def __init__(self, verifier: Verifier, admins: tuple[str, ...]) -> None:
-        self._verifier = verifier
-        self._admins = frozenset(admins)
-
-    async def who(self, token: str) -> Person:
-        return Person((await self._verifier.verify(token)).subject)
-
-    async def may(self, person: Person, right: Right) -> bool:
-        return person.name in self._admins

@@ -31,7 +31,8 @@ class Connection(asyncio.Protocol):
     """Times are the server's `now`, which moves with its timer: a quarter of a second is exact enough for all of them.
 
     `subscriber`: 0 until it is subscribed. `closing`: when the goodbye was queued, or 0. `effort`: what it cost since
-    the last visit. `expires`: of its token, in seconds since the epoch. `task`: of a greeting or a renewal, if any.
+    the last visit. `token`: asked about again from time to time. `expires`: of it, in seconds since the epoch.
+    `task`: of a greeting or a renewal, if any.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class Connection(asyncio.Protocol):
         "serviceaccount",
         "subscriber",
         "task",
+        "token",
     )
 
     def __init__(self, server: DeliveryServer) -> None:
@@ -70,6 +72,7 @@ class Connection(asyncio.Protocol):
         self.namespace = ""
         self.serviceaccount = ""
         self.pod = ""
+        self.token = ""
         self.task: asyncio.Task[None] | None = None
 
     @property

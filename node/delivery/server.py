@@ -42,11 +42,18 @@ LOOK: Final = 4
 DRAIN_AT_ONCE: Final = 128
 
 
+def never(token: str, namespace: str, serviceaccount: str) -> bool:
+    """Where nobody can be asked."""
+    return False
+
+
 class DeliveryServer:
     """Public: start, changed, set_stale, drain, close, receipts, stats, port. Everything runs on one event loop.
 
-    `verify` raises Rejected (token_* codes) or Retry. `applied_index`: log index applied here. `wait_applied(index,
-    timeout)`: whether it got there in time. `stale`: whether this node has lost touch with the majority.
+    `verify` raises Rejected (token_* codes) or Retry. `revoked(token, namespace, serviceaccount)`: whether the stream
+    begun with this token must end; asked at every visit, so it must not wait. `applied_index`: log index applied here.
+    `wait_applied(index, timeout)`: whether it got there in time. `stale`: whether this node has lost touch with the
+    majority.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class DeliveryServer:
         port: int,
         hub: Hub,
         verify: Callable[[str], Awaitable[Identity]],
+        revoked: Callable[[str, str, str], bool] = never,
         applied_index: Callable[[], int],
         wait_applied: Callable[[int, float], Awaitable[bool]],
         clock: Clock,
@@ -66,6 +74,7 @@ class DeliveryServer:
     ) -> None:
         self._host, self._wanted_port = host, port
         self._hub = hub
+        self._revoked = revoked
         self._applied_index = applied_index
         self._clock = clock
         self._node = node
@@ -280,6 +289,7 @@ class DeliveryServer:
         connection.serviceaccount = sys.intern(identity.serviceaccount)
         connection.pod = identity.pod or hello.pod
         connection.expires = identity.expires
+        connection.token = hello.token
         if not (connection.lost or connection.closing):
             self._welcome(connection, hello, version)
 
@@ -331,7 +341,8 @@ class DeliveryServer:
         if not same or (identity.pod is not None and identity.pod != connection.pod):
             self._refuse(connection, codes.TOKEN_SUBJECT, "the new token speaks for another workload or pod")
             return
-        connection.expires = max(connection.expires, identity.expires)
+        if identity.expires >= connection.expires:
+            connection.expires, connection.token = identity.expires, renewal.token
         self.counters["renewed"] += 1
 
     def _leave_greeting(self, connection: Connection) -> None:
@@ -463,5 +474,8 @@ class DeliveryServer:
             elif wall_ms >= (connection.expires + self._limits.leeway) * 1000:
                 hint = "the sidecar reads its token file again before it dials"
                 self._refuse(connection, codes.TOKEN_EXPIRED, "the token of this stream has expired", hint)
+            elif self._revoked(connection.token, connection.namespace, connection.serviceaccount):
+                hint = "its pod or service account was deleted; a new pod has a new token"
+                self._refuse(connection, codes.TOKEN_REVOKED, "the cluster does not accept this token any more", hint)
             elif not waiting:
                 connection.send(ping)

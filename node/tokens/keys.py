@@ -1,14 +1,16 @@
 """The issuer's public keys, held in memory: fetched over HTTPS, kept when the issuer is away.
 
 Why it exists: tokens are verified offline, so that the store goes on delivering while the Kubernetes API is down; this
-is the only part that ever talks to the issuer. What it refuses to do: give up keys because a fetch failed, follow a
-redirect, speak plain HTTP, or let callers with invented key ids drive more than one request in ten seconds.
+is the only part that ever talks to the issuer. What it refuses to do: give up keys because a fetch failed (only their
+age counts), follow a redirect, speak plain HTTP, or let callers with invented key ids drive more than one request in
+ten seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
 from pathlib import Path
 from typing import Final
@@ -43,6 +45,7 @@ class KeySet:
     `ca_file`: PEM bundle the issuer's certificate must chain to; None for the system's. `token_file`: the node's own
     bearer token for an issuer that asks for one (Kubernetes does, unless anonymous discovery is allowed). Both files
     are read again at each fetch, since Kubernetes rotates them. `period`: seconds between refreshes.
+    `max_age`: seconds since the last fetch that worked after which no key is believed any more.
     Raises Fatal if `issuer` is not https."""
 
     def __init__(
@@ -53,6 +56,7 @@ class KeySet:
         token_file: Path | None = None,
         *,
         period: float = PERIOD,
+        max_age: float = math.inf,
     ) -> None:
         if not is_https(issuer):
             raise Fatal("SAFE_ISSUER is not an https address", hint="write it as the iss claim of the tokens has it")
@@ -61,6 +65,8 @@ class KeySet:
         self._clock = clock
         self._token_file = token_file
         self._period = period
+        self._max_age = max_age
+        self._fetched = clock.now()
         self._keys: dict[str, Key] = {}
         self._asked: float | None = None
         self._failing = False
@@ -96,17 +102,23 @@ class KeySet:
 
         A known key is answered at once, whatever the issuer does. An unknown one waits for a fetch (at most TIMEOUT).
         Raises Retry unavailable if there are no keys at all."""
+        self._forget_old()
         key = self._keys.get(kid)
         if key is None and self._may_fetch():
             await self._refresh()
             key = self._keys.get(kid)
         if key is None and not self._keys:
             raise Retry(
-                "this node has no keys of the token issuer yet and cannot reach it",
+                "this node has no keys of the token issuer that are young enough and cannot reach it",
                 hint="try again; if it lasts, the node's log says why: see SAFE_ISSUER and SAFE_ISSUER_CA",
                 after=EMPTY_EVERY,
             )
         return key
+
+    def _forget_old(self) -> None:
+        if self._keys and self._clock.now() - self._fetched > self._max_age:
+            log.error("the issuer has been away for more than %.0f s: its keys are believed no more", self._max_age)
+            self._keys = {}
 
     def _may_fetch(self) -> bool:
         """Whether an unknown key id is worth a fetch now. To join one under way costs the issuer nothing."""
@@ -154,6 +166,7 @@ class KeySet:
         if self._failing or keys.keys() != self._keys.keys():
             log.info("fetched %d keys of the issuer", len(keys))
         self._keys = keys
+        self._fetched = self._clock.now()
         self._failing = False
 
     async def _fetch(self) -> dict[str, Key]:

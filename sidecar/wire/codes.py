@@ -31,6 +31,8 @@ TOKEN_ISSUER: Final = "token_issuer"  # noqa: S105
 TOKEN_SIGNATURE: Final = "token_signature"  # noqa: S105
 TOKEN_KEY_UNKNOWN: Final = "token_key_unknown"  # noqa: S105
 TOKEN_SUBJECT: Final = "token_subject"  # noqa: S105
+TOKEN_REVOKED: Final = "token_revoked"  # noqa: S105
+"""The cluster says that the token's pod or service account is gone."""
 
 VERSION: Final = "version"
 """REFUSED: the two ends share no protocol version."""

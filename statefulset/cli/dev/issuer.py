@@ -25,8 +25,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from statefulset.cli.dev.apiserver import ACCESS, AUDIENCE, NODE, TOKENS, ApiServer
 from statefulset.cli.dev.errors import DevError
 from statefulset.cli.dev.ports import HOST
+from statefulset.cli.dev.tokens import write
 
 ALGORITHM: Final = "RS256"
 """What the API server of a cluster signs with by default."""
@@ -34,6 +36,14 @@ BACKDATED: Final = 5
 """Seconds that `iat` and `nbf` lie in the past."""
 PATIENCE: Final = 5.0
 """Seconds a client may take for its handshake and request."""
+NODE_TOKEN: Final = "node-token"  # noqa: S105
+"""File beside the CA: the nodes' own token, for their questions to the API server."""
+NODE_TOKEN_LIFE: Final = 365 * 86400.0
+"""Seconds. It opens nothing but the review endpoints of this process."""
+ADMIN: Final = ("raftsafe", "admin")
+"""Namespace and service account of the admin, who has every role there is."""
+MAX_REVIEW: Final = 64 << 10
+"""Bytes of a question."""
 
 
 class SigningKey:
@@ -62,6 +72,9 @@ class Issuer:
         self._folder = folder
         self._port = port
         self._now = now
+        self.api = ApiServer(self.read)
+        for role in self.api.roles:
+            self.api.bind(role, f"system:serviceaccount:{ADMIN[0]}:{ADMIN[1]}")
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -78,11 +91,13 @@ class Issuer:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(pem)
         try:
-            self._server = _Server((HOST, self._port), _documents(self.url, self.key), context)
+            self._server = _Server((HOST, self._port), _documents(self.url, self.key), self.api, context)
         except OSError as error:
             raise DevError(
                 f"the token issuer cannot listen on port {self._port}: {error.strerror}", code="port"
             ) from None
+        token = self.token(*NODE, audience=AUDIENCE, lifetime=NODE_TOKEN_LIFE)
+        write(self._folder / NODE_TOKEN, token)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="issuer", daemon=True)
         self._thread.start()
 
@@ -110,7 +125,7 @@ class Issuer:
             "serviceaccount": {"name": serviceaccount, "uid": _uid(self.url, namespace, serviceaccount)},
         }
         if pod:
-            bound["pod"] = {"name": pod, "uid": _uid(self.url, namespace, serviceaccount, pod)}
+            bound["pod"] = {"name": pod, "uid": self.pod_uid(namespace, serviceaccount, pod)}
         claims = {
             "iss": self.url,
             "aud": [audience],
@@ -122,6 +137,23 @@ class Issuer:
         }
         signer = key or self.key
         return jwt.encode(claims, signer.private, algorithm=ALGORITHM, headers={"kid": signer.id})
+
+    def read(self, token: str) -> dict[str, Any] | None:
+        """The content of a token of ours that has not expired, else None."""
+        try:
+            claims = jwt.decode(
+                token,
+                self.key.private.public_key(),
+                algorithms=[ALGORITHM],
+                options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+        except jwt.PyJWTError:
+            return None
+        return claims if claims["nbf"] <= self._now() < claims["exp"] else None
+
+    def pod_uid(self, namespace: str, serviceaccount: str, pod: str) -> str:
+        """What tokens of this pod are bound to."""
+        return _uid(self.url, namespace, serviceaccount, pod)
 
 
 def _uid(*words: str) -> str:
@@ -148,8 +180,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], documents: dict[str, bytes], context: ssl.SSLContext) -> None:
+    def __init__(
+        self, address: tuple[str, int], documents: dict[str, bytes], api: ApiServer, context: ssl.SSLContext
+    ) -> None:
         self.documents = documents
+        self.api = api
         super().__init__(address, _Handler)
         # The handshake belongs to the connection's own thread: nobody may keep the others from being accepted.
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -162,15 +197,39 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = PATIENCE
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    """One segment an answer: two would wait for the client's delayed acknowledgement, 40 ms each time."""
 
     def do_GET(self) -> None:
-        body = self.server.documents.get(self.path)
-        self.send_response(200 if body else 404)
+        body = b"" if self.server.api.switches.away else self.server.documents.get(self.path, b"")
+        self._answer(200 if body else 404, body)
+
+    def do_POST(self) -> None:
+        """A review."""
+        size = self.headers.get("Content-Length", "")
+        if self.path not in (TOKENS, ACCESS) or not size.isdigit() or int(size) > MAX_REVIEW:
+            self.close_connection = True
+            return self._answer(404, b"{}")
+        try:
+            body = json.loads(self.rfile.read(int(size)))
+        except ValueError:
+            return self._answer(400, b"{}")
+        bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        status, answer = self.server.api.answer(self.path, bearer, body)
+        if status:
+            self._answer(status, json.dumps(answer).encode())
+        else:
+            self.close_connection = True
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body or b"")))
+        self.send_header("Content-Length", str(len(body)))
+        if status == 429:
+            self.send_header("Retry-After", "1")
         self.end_headers()
-        if body:
-            self.wfile.write(body)
+        self.wfile.write(body)
+        self.wfile.flush()
 
     def log_message(self, *_: object) -> None:
         """Nothing to tell."""

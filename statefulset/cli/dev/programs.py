@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from statefulset.cli.dev.issuer import NODE_TOKEN
 from statefulset.cli.dev.ports import HOST, NodePorts, Ports
 
 MODULES: Final = {"safe": "statefulset.cli", "safe-node": "node", "safe-sidecar": "sidecar"}
@@ -74,7 +75,9 @@ def node_env(name: str, ports: Ports, data: Path, identity: Path, issuer: str, i
         "SAFE_IDENTITY_DIR": str(identity),
         "SAFE_ISSUER": issuer,
         "SAFE_ISSUER_CA": str(issuer_ca),
-        "SAFE_ADMINS": ADMIN,
+        "SAFE_API_SERVER": issuer,
+        "SAFE_API_CA": str(issuer_ca),
+        "SAFE_API_TOKEN_FILE": str(issuer_ca.with_name(NODE_TOKEN)),
     }
 
 

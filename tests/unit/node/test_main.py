@@ -42,6 +42,7 @@ def env(tmp_path: Path) -> dict[str, str]:
         "SAFE_DELIVERY_LISTEN": port(),
         "SAFE_ADMIN_LISTEN": port(),
         "SAFE_ISSUER": "https://127.0.0.1:1",
+        "SAFE_API_SERVER": "https://127.0.0.1:1",
     }
 
 

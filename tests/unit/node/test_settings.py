@@ -13,13 +13,16 @@ GOOD = {
     "SAFE_PEERS": "safe-0=10.0.0.1:8300, safe-1=safe-1.safe:8300",
     "SAFE_DATA_DIR": "/data",
     "SAFE_IDENTITY_DIR": "/identity",
+    "SAFE_API_SERVER": "https://api:6443/",
 }
 
 
 def test_the_least_that_is_needed_and_the_defaults() -> None:
     loaded = load(GOOD)
     assert loaded.peers == {"safe-0": Address("10.0.0.1", 8300), "safe-1": Address("safe-1.safe", 8300)}
-    assert loaded.data_dir == Path("/data") and loaded.admins == ()
+    assert loaded.data_dir == Path("/data")
+    assert (loaded.api_server, loaded.review_grace, loaded.admin_socket) == ("https://api:6443", 3600.0, None)
+    assert loaded.api_token == Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
     assert (loaded.heartbeat, loaded.election_min, loaded.election_max) == (0.05, 0.25, 0.5)
 
 
@@ -30,13 +33,18 @@ def test_everything_can_be_said() -> None:
             "SAFE_ADMIN_LISTEN": "[::1]:9",
             "SAFE_ELECTION": "1:2",
             "SAFE_HEARTBEAT": "0.2",
-            "SAFE_ADMINS": "system:serviceaccount:a:b, c",
+            "SAFE_API_CA": "/ca",
+            "SAFE_API_TOKEN_FILE": "/mine",
+            "SAFE_REVIEW_GRACE": "600",
+            "SAFE_ADMIN_SOCKET": "/run/raftsafe/admin.sock",
             "SAFE_SERVER_NAMES": "safe,10.0.0.1",
             "SAFE_ISSUER_TOKEN_FILE": "/token",
             "SAFE_ISSUER": "https://issuer.example",
         }
     )
-    assert str(loaded.admin_listen) == "[::1]:9" and loaded.admins == ("system:serviceaccount:a:b", "c")
+    assert str(loaded.admin_listen) == "[::1]:9"
+    assert (loaded.api_ca, loaded.api_token, loaded.review_grace) == (Path("/ca"), Path("/mine"), 600.0)
+    assert loaded.admin_socket == Path("/run/raftsafe/admin.sock")
     assert (loaded.election_min, loaded.election_max, loaded.heartbeat) == (1.0, 2.0, 0.2)
     assert loaded.server_names == ("safe", "10.0.0.1") and loaded.issuer_token == Path("/token")
 
@@ -57,6 +65,11 @@ def test_everything_can_be_said() -> None:
         ({"SAFE_ELECTION": "soon"}, "SAFE_ELECTION must be MIN:MAX"),
         ({"SAFE_HEARTBEAT": "often"}, "SAFE_HEARTBEAT must be a number"),
         ({"SAFE_SNAPSHOT_BYTES": "1"}, "SAFE_SNAPSHOT_BYTES"),
+        ({"SAFE_API_SERVER": ""}, "SAFE_API_SERVER is not an https address, and this is not a pod"),
+        ({"SAFE_API_SERVER": "http://api"}, "SAFE_API_SERVER is not an https address"),
+        ({"SAFE_REVIEW_GRACE": "1"}, "SAFE_REVIEW_GRACE must be 60 to 86400 seconds"),
+        ({"SAFE_REVIEW_GRACE": "864000"}, "SAFE_REVIEW_GRACE must be 60 to 86400 seconds"),
+        ({"SAFE_REVIEW_GRACE": "nan"}, "SAFE_REVIEW_GRACE must be 60 to 86400 seconds"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line_that_names_it(change: dict[str, str], says: str) -> None:
@@ -92,3 +105,15 @@ def test_a_token_that_is_not_there_or_not_one_is_told(tmp_path: Path) -> None:
     (tmp_path / "token").unlink()
     with pytest.raises(Fatal, match="does not hold a token"):
         load(env)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        ("10.96.0.1", {"KUBERNETES_SERVICE_PORT_HTTPS": "6443"}, "https://10.96.0.1:6443"),
+        ("fd00::1", {}, "https://[fd00::1]:443"),
+    ],
+)
+def test_in_a_pod_the_api_server_is_known(host: str, port: dict[str, str], url: str) -> None:
+    env = {**GOOD, "SAFE_API_SERVER": "", "KUBERNETES_SERVICE_HOST": host, **port}
+    assert load(env).api_server == url

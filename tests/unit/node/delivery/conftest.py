@@ -314,6 +314,7 @@ class Site:
         self.applied = asyncio.Condition()
         self.expires_in = 3600.0
         self.verifying: Callable[[str], Awaitable[Identity]] = self.verify
+        self.dead: set[str] = set()
         self.clients: list[Client] = []
         times: dict[str, Any] = {"silent": 20, "greeting": 20.0, "behind": 0.5, "leeway": 0.0, "retry_ms": 100}
         self.server = DeliveryServer(
@@ -322,6 +323,7 @@ class Site:
             port=0,
             hub=self.world.hub,
             verify=lambda token: self.verifying(token),
+            revoked=lambda token, namespace, serviceaccount: f"{token} {namespace}/{serviceaccount}" in self.dead,
             applied_index=lambda: self.source.index,
             wait_applied=self.wait_applied,
             clock=self.clock,

@@ -510,3 +510,18 @@ async def test_close_without_drain(site):
     await client.until(lambda: client.ended)
     assert site.server.stats()["connections"] == 0
     await site.server.close()
+
+
+async def test_a_revoked_token_ends_its_stream_and_no_other(site, start_site, audit_lines):
+    site = await start_site(heartbeat=0.2)
+    first, second = await site.join("shop/web/a"), await site.join("shop/web/b")
+    site.dead = {"shop/web/a shop/web"}
+    await first.until(lambda: first.ended)
+    assert first.refused.code == "token_revoked" and first.refused.hint
+    assert [(line["code"], line["pod"]) for line in audit_lines()] == [("token_revoked", "a")]
+    await second.until(lambda: second.full)
+    second.send(second.protocol.send_token(m.Token("shop/web/b/renewed")))
+    await second.until(lambda: site.server.counters["renewed"] == 1)
+    site.dead = {"shop/web/b shop/web"}  # the one it began with; its pod has got another
+    await asyncio.sleep(0.5)
+    assert not second.ended

@@ -388,3 +388,29 @@ async def test_the_log_tells_changes_only(
         await keys.get("x")
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "INFO"]
     assert "503" in caplog.text
+
+
+async def test_keys_are_believed_for_so_long_only(issuer: Any, clock: Any) -> None:
+    keys = KeySet(issuer.url, issuer.ca_file, clock, max_age=3600.0)
+    assert await keys.get("rsa-1") is not None
+    await issuer.down()
+    clock.monotonic += 3599
+    assert await keys.get("rsa-1") is not None
+    clock.monotonic += 2
+    with pytest.raises(Retry):
+        await keys.get("rsa-1")
+    await issuer.up()
+    clock.monotonic += EMPTY_EVERY
+    assert await keys.get("rsa-1") is not None
+    await keys.stop()
+
+
+async def test_each_fetch_that_works_makes_them_young(issuer: Any, clock: Any) -> None:
+    keys = KeySet(issuer.url, issuer.ca_file, clock, max_age=3600.0)
+    for _ in range(3):
+        assert await keys.get("rsa-1") is not None
+        clock.monotonic += 2000
+        await keys.get("unknown")  # has it fetch
+    await issuer.down()
+    assert await keys.get("rsa-1") is not None
+    await keys.stop()

@@ -52,7 +52,8 @@ def test_a_node_is_told_of_itself_and_all_peers(tmp_path: Path) -> None:
     assert found["SAFE_PEER_LISTEN"] == "127.0.0.1:17410"
     assert found["SAFE_DELIVERY_LISTEN"] == "127.0.0.1:17411"
     assert found["SAFE_ADMIN_LISTEN"] == "127.0.0.1:17412"
-    assert found["SAFE_ADMINS"] == "system:serviceaccount:raftsafe:admin"
+    assert found["SAFE_API_SERVER"] == found["SAFE_ISSUER"] == "https://x"
+    assert found["SAFE_API_TOKEN_FILE"] == str(tmp_path / "node-token")
     assert all(text for text in found.values())
 
 
