@@ -26,6 +26,8 @@ from node.errors import Fatal, SafeError
 
 PR_SET_DUMPABLE = 4
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
+# Seconds that whoever reads the audit lines gets for the last of them.
+AUDIT_TIMEOUT = 2.0
 STOPPED_BY_FAULT = 70  # EX_SOFTWARE: restart me, and look at the log
 
 
@@ -45,7 +47,8 @@ def harden() -> list[str]:
 def set_up_logging(level: str) -> None:
     """Log lines to stderr; audit lines, JSON already, to stdout."""
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    audit.install(sys.stdout)
+    # A file of its own over the same descriptor: a stuck reader holds that one's lock and not the end of the process.
+    audit.install(open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for life
 
 
 async def serve() -> None:
@@ -116,6 +119,8 @@ def main() -> None:
     except OSError as error:
         print(f"safe-node: {error}", file=sys.stderr)  # noqa: T201
         code = 1
+    if not audit.uninstall(AUDIT_TIMEOUT):
+        print("safe-node: standard output did not take the last audit lines", file=sys.stderr)  # noqa: T201
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: a thread that waits for a disk which never answers must not keep a finished node from restarting.

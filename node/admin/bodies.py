@@ -79,6 +79,9 @@ def _no_constant(_: str) -> Any:
     raise ValueError
 
 
+_decoder: Final = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_no_constant)
+
+
 def parse(data: bytes, known: Iterable[str]) -> dict[str, Any]:
     """The JSON object in `data`, which may have the `known` keys only. Raises Rejected invalid.
 
@@ -86,7 +89,7 @@ def parse(data: bytes, known: Iterable[str]) -> dict[str, Any]:
     wrong, hint = "", ""
     value: Any = None
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_no_constant)
+        value = _decoder.decode(data.decode("utf-8"))
     except _Twice:
         wrong, hint = "the body names a key twice", "each key and each field may stand there once"
     except UnicodeDecodeError:
@@ -224,6 +227,8 @@ def _bound(body: Mapping[str, Any], key: str, *, keep: bool) -> int | Keep | Non
 
 def query(request: web.Request, *known: str) -> dict[str, str]:
     """The query, each key once and known. Raises Rejected invalid."""
+    if not request.rel_url.raw_query_string:
+        return {}
     out = dict(request.query)
     if len(out) != len(request.query) or not set(out) <= set(known):
         keys = ", ".join(known) or "none"

@@ -17,6 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 from node.admin import auth, problem
 from node.admin.audit import Audit
 from node.admin.context import Context, current, deadline_passed, enter
+from node.admin.deadlines import Deadlines
 from node.admin.limits import Limits
 from node.admin.services import Services
 from node.errors import Fatal, SafeError
@@ -35,6 +36,7 @@ OPEN = PROBES | {"api.document"}
 def middleware(services: Services, limits: Limits) -> Middleware:
     """The one middleware of the application."""
     audit = Audit(services.settings.name, clock := services.clock)
+    deadlines = Deadlines(services.deadline)
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -47,7 +49,7 @@ def middleware(services: Services, limits: Limits) -> Middleware:
             clock=clock,
         )
         enter(context)
-        response, result = await _answer(request, handler, services, limits)
+        response, result = await _answer(request, handler, services, limits, deadlines)
         response.headers["X-Request-Id"] = context.request_id
         response.headers["Cache-Control"] = "no-store"
         if limits.draining:
@@ -64,12 +66,12 @@ def middleware(services: Services, limits: Limits) -> Middleware:
 
 
 async def _answer(
-    request: web.Request, handler: Handler, services: Services, limits: Limits
+    request: web.Request, handler: Handler, services: Services, limits: Limits, deadlines: Deadlines
 ) -> tuple[web.StreamResponse, str]:
     """The response and the word for the audit line: "ok" or the stable code."""
     context = current()
     try:
-        return await _admitted(request, handler, services, limits), "ok"
+        return await _admitted(request, handler, services, limits, deadlines), "ok"
     except SafeError as known:
         error = known
     except web.HTTPException as refused:
@@ -92,15 +94,21 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__} at {os.path.basename(last.filename)}:{last.lineno}"
 
 
-async def _admitted(request: web.Request, handler: Handler, services: Services, limits: Limits) -> web.StreamResponse:
+async def _admitted(
+    request: web.Request, handler: Handler, services: Services, limits: Limits, deadlines: Deadlines
+) -> web.StreamResponse:
     action = current().action
     if action in PROBES:  # a busy node is not a dead one
         return await handler(request)
     limits.enter(change=request.method not in READS)
     try:
-        async with asyncio.timeout(services.deadline):
-            if action not in OPEN:
-                await auth.authorise(request, services)
-            return await handler(request)
+        async with asyncio.timeout(None) as scope:
+            deadlines.watch(scope)
+            try:
+                if action not in OPEN:
+                    await auth.authorise(request, services)
+                return await handler(request)
+            finally:
+                deadlines.leave(scope)
     finally:
         limits.leave()

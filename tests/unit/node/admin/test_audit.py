@@ -31,14 +31,24 @@ class Hands:
         return bytes(size)
 
 
+class Written:
+    """A stream, and what has come to it once the queue is empty."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+        shared.install(self.stream)
+
+    def getvalue(self) -> str:
+        assert shared.uninstall(10)
+        text = self.stream.getvalue()
+        shared.install(self.stream)
+        return text
+
+
 @pytest.fixture
 def stream():
-    state = (shared.log.handlers[:], shared.log.level, shared.log.propagate)
-    out = io.StringIO()
-    shared.install(out)
-    yield out
-    shared.log.handlers[:], shared.log.propagate = state[0], state[2]
-    shared.log.setLevel(state[1])
+    yield Written()
+    shared.uninstall(10)
 
 
 def context(clock: Hands, subject: str | None) -> Context:
