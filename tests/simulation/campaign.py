@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import ambush
 from history import Operation, check
 from machine import get, put, version_of
 from world import APPLIED, READ, World
@@ -107,7 +108,7 @@ class Client:
     def finish(self, version: int, value: bytes) -> None:
         world = self.campaign.world
         self.operation.version, self.operation.value, self.operation.end = version, value, world.now
-        world.at(world.rng.uniform(0.0, 0.03), self.next)
+        world.at(world.rng.uniform(0.0, 0.06), self.next)
 
 
 class Campaign:
@@ -159,6 +160,8 @@ class Campaign:
             self.kill_one, self.kill_leader, self.kill_all, self.partition, self.isolate_leader, self.one_way,
             self.pause_one, self.slow_disk, self.slow_network, self.hand_over, self.clock_jump, self.cut_links,
             self.lossy, self.wipe_one, self.two_connections, self.scale, self.stuck_disk,
+            lambda: ambush.full_disk(self), lambda: ambush.leader_with_those_who_heard(self),
+            lambda: ambush.after_a_promise(self), lambda: ambush.after_a_promise(self),
         ]  # fmt: skip
 
         def strike() -> None:
@@ -178,13 +181,13 @@ class Campaign:
         self.world.at(delay, action)
         return delay
 
-    def kill(self, node: Any) -> float:
+    def kill(self, node: Any, back: float | None = None) -> float:
         if not node.up:
             return 0.0
         node.crash()
         epoch = node.epoch
         return self._later(
-            self.world.rng.choice((0.05, 0.4, 1.5)),
+            self.world.rng.choice((0.05, 0.4, 1.5)) if back is None else back,
             lambda: node.start() if node.epoch == epoch and not node.up else None,
         )
 
@@ -335,10 +338,11 @@ class Campaign:
         world.faults.cut.clear()
         world.faults.delay.clear()
         world.faults.loss = world.faults.duplicate = world.faults.reorder = 0.0
+        world.ambush = None
         for client in self.clients:
             client.stopped = True
         for node in world.nodes.values():
-            node.paused = False
+            node.paused = node.full = False
             node.disk_delay = 0.001
         for node in self.wanted():
             node.start()

@@ -33,7 +33,7 @@ def hunt(name: str, seeds: int) -> tuple[str, int, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="mutation")
-    parser.add_argument("--seeds", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=150)
     parser.add_argument("--only", choices=sorted(ALL), action="append")
     options = parser.parse_args()
     names, began, survivors = options.only or list(ALL), time.monotonic(), 0

@@ -22,7 +22,7 @@ from node.raft.frame import APPLIED, READ
 from node.raft.membership import name_of
 from node.raft.ports import Timing
 from node.raft.recover import align
-from node.raft.wal import Wal
+from node.raft.wal import FULL_DISK_PAUSE, Wal
 
 TICK = 0.025
 TRAIL = 20
@@ -66,7 +66,9 @@ class SimNode:
         self.epoch = 0  # of the process: events of an earlier life are ignored
         self.paused = False
         self.disk_delay = 0.001
+        self.full = False
         self.generation = 0
+        # The highest term this disk has promised to remember, and the vote in it.
         self.best_hard: tuple[int, Any] = (0, None)
         self.new_disk()
 
@@ -76,6 +78,12 @@ class SimNode:
         self.files.honest_sync = self.world.honest_sync
         self.snapshots = MemorySnapshots()
         self.best_hard = (0, None)
+
+    def promise(self, term: int, vote: Any = None) -> None:
+        """The term, and the vote in it if known, were told to somebody or are on the disk."""
+        known, voted = self.best_hard
+        if term > known or (term == known and voted is None):
+            self.best_hard = (term, vote)
 
     @property
     def up(self) -> bool:
@@ -191,6 +199,10 @@ class SimNode:
         def done() -> None:
             if self.epoch != epoch or self.core is None:
                 return
+            if self.full:
+                # As Wal._write: cut back to the last good byte and try again.
+                world.at(FULL_DISK_PAUSE, done)
+                return
             self.wal.append(ops)
             world.trace(b"disk", self.name, len(ops), lsn)
             self.busy = False
@@ -204,12 +216,22 @@ class SimNode:
         chunks = list(self.machine.capture())
         epoch = self.epoch
 
+        def drop(index: int) -> None:
+            if self.epoch == epoch:
+                self.wal.drop_below(index)
+
         def done() -> None:
-            if self.epoch == epoch and self.core is not None:
-                written = self.snapshots.save(meta, chunks)
-                self.core.snapshot_saved(written, TRAIL)
-                self.wal.drop_below(self.core.log.base_index)
-                self.world.counts["snapshots"] += 1
+            if self.epoch != epoch or self.core is None:
+                return
+            if self.full:
+                self.core.snapshotting = False
+                return
+            written = self.snapshots.save(meta, chunks)
+            self.core.snapshot_saved(written, TRAIL)
+            # The real driver does this in another thread, later: a crash may come between.
+            index = self.core.log.base_index
+            self.world.at(self.world.rng.uniform(0.0, 0.02), lambda: drop(index))
+            self.world.counts["snapshots"] += 1
 
         self.world.at(self.world.rng.uniform(0.001, 0.05), done)
 
@@ -218,6 +240,9 @@ class SimNode:
 
         def done() -> None:
             if self.epoch == epoch and self.core is not None:
+                if self.full:
+                    self.core.install_failed()
+                    return
                 state = self.snapshots.finish(meta, self.machine)
                 self.core.installed(meta, state)
                 self.world.counts["installs"] += 1
@@ -249,6 +274,8 @@ class World:
         self.snapshot_bytes = 6000
         self.wanted_names = frozenset(names)
         self.faults = Faults()
+        # Told of every message that leaves a node: a fault that waits for its moment.
+        self.ambush: Callable[[SimNode, dict[str, Any]], None] | None = None
         self.counts: dict[str, int] = {"membership": 0, "snapshots": 0, "installs": 0, "messages": 0, "steps": 0}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
@@ -339,6 +366,9 @@ class World:
 
     def send(self, sender: SimNode, member: str, message: dict[str, Any]) -> None:
         to = name_of(member)
+        self._note_promise(sender, member, message)
+        if self.ambush is not None:
+            self.ambush(sender, message)
         link = self._links.get((sender.name, to), 0)
         if not link or self.nodes[to].member != member:
             return
@@ -369,6 +399,17 @@ class World:
         if self.rng.random() < self.faults.duplicate:
             self.at(arrival - self.now + self.rng.uniform(0.0, 0.05), deliver)
 
+    @staticmethod
+    def _note_promise(sender: SimNode, member: str, message: dict[str, Any]) -> None:
+        """Whoever was told of a term or a vote may rely on it, so the sender's disk must remember it."""
+        kind = message["type"]
+        if kind == "request_vote":
+            sender.promise(message["term"], sender.member)
+        elif kind == "vote_response" and message["granted"]:
+            sender.promise(message["term"], member)
+        elif not kind.startswith("pre_vote"):
+            sender.promise(message["current"] if "current" in message else message["term"])
+
     # -- requests ------------------------------------------------------------------------------------------------
     def answer(self, token: Any, outcome: str, value: Any) -> None:
         token(outcome, value)
@@ -392,8 +433,8 @@ class World:
             known = self.leaders.setdefault(core.term, core.member)
             assert known == core.member, f"two leaders in term {core.term}: {known} and {core.member}"
         log = core.log
-        if log.durable_lsn >= log.hard_lsn and core.term >= node.best_hard[0]:
-            node.best_hard = (core.term, core.voted_for)
+        if log.durable_lsn >= log.hard_lsn:
+            node.promise(core.term, core.voted_for)
         assert core.last_applied <= core.commit_index <= log.last_index, (
             f"{node.name}: applied {core.last_applied} commit {core.commit_index} last {log.last_index}"
         )
