@@ -56,6 +56,7 @@ class Settings:
     peers: Mapping[str, Address]
     data_dir: Path
     identity_dir: Path
+    peer_template: str = ""
     cluster: str = "raftsafe"
     peer_listen: Address = Address("0.0.0.0", 8300)  # noqa: S104 - a pod listens on its own address
     delivery_listen: Address = Address("0.0.0.0", 8400)  # noqa: S104
@@ -88,6 +89,10 @@ class Settings:
                 "SAFE_ELECTION must be MIN:MAX with 3 x SAFE_HEARTBEAT < MIN < MAX",
                 hint="a shorter minimum deposes healthy leaders whenever one heartbeat is late",
             )
+        if self.peer_template:
+            if "{name}" not in self.peer_template:
+                raise Fatal("SAFE_PEER_TEMPLATE must hold {name}", hint="for example {name}.safe-peers:8300")
+            Address.parse(self.peer_template)
         if self.snapshot_bytes < 1 << 16:
             raise Fatal("SAFE_SNAPSHOT_BYTES below 65536 would snapshot on every write")
         if not GRACE[0] <= self.review_grace <= GRACE[1]:
@@ -95,6 +100,28 @@ class Settings:
                 f"SAFE_REVIEW_GRACE must be {GRACE[0]:.0f} to {GRACE[1]:.0f} seconds",
                 hint="for so long new streams are let in while the API server confirms nobody; the default is an hour",
             )
+
+    def address_of(self, name: str) -> Address | None:
+        """Where the pod of this name listens for peers; None when nothing tells."""
+        if name in self.peers or not self.peer_template:
+            return self.peers.get(name)
+        return Address.parse(self.peer_template.replace("{name}", name))
+
+
+def _template(peers: Mapping[str, Address]) -> str:
+    """The one pattern that all configured addresses follow, "" if there is none: a StatefulSet's do."""
+    found = {str(Address("{name}" + address.host.removeprefix(name), address.port)) for name, address in peers.items()}
+    fits = all(address.host.startswith(f"{name}.") for name, address in peers.items())
+    return found.pop() if fits and len(found) == 1 else ""
+
+
+def _below(name: str, template: str) -> dict[str, Address]:
+    """This pod and those of lower ordinals, whom it has to dial, also where SAFE_PEERS was written for fewer pods."""
+    prefix, _, ordinal = name.rpartition("-")
+    if not template or not prefix or not re.fullmatch(r"0|[1-9]\d{0,2}", ordinal):
+        return {}
+    names = [f"{prefix}-{number}" for number in range(int(ordinal) + 1)]
+    return {each: Address.parse(template.replace("{name}", each)) for each in names}
 
 
 def _peers(text: str) -> dict[str, Address]:
@@ -164,6 +191,8 @@ def load(env: Mapping[str, str]) -> Settings:
         snapshot_bytes = int(env.get("SAFE_SNAPSHOT_BYTES", str(64 << 20)))
     except ValueError:
         raise Fatal("SAFE_ELECTION must be MIN:MAX in seconds, SAFE_SNAPSHOT_BYTES an integer") from None
+    peers = _peers(env["SAFE_PEERS"])
+    template = env.get("SAFE_PEER_TEMPLATE") or _template(peers)
     defaults = Settings("x", {"x": Address("x", 1)}, Path(), Path())
 
     def listen(key: str, default: Address) -> Address:
@@ -171,7 +200,8 @@ def load(env: Mapping[str, str]) -> Settings:
 
     return Settings(
         name=env["SAFE_NAME"],
-        peers=_peers(env["SAFE_PEERS"]),
+        peers={**_below(env["SAFE_NAME"], template), **peers},
+        peer_template=template,
         data_dir=Path(env["SAFE_DATA_DIR"]),
         identity_dir=Path(env["SAFE_IDENTITY_DIR"]),
         cluster=env.get("SAFE_CLUSTER", defaults.cluster),

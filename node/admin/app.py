@@ -46,6 +46,7 @@ def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
         Route("POST", f"{one}/grants", "secret.grants", secrets.grants),
         Route("GET", "/v1/secrets", "secret.list", secrets.list),
         Route("GET", "/v1/status", "cluster.status", cluster.status),
+        Route("PUT", "/v1/members", "cluster.resize", cluster.resize),
         Route("GET", "/v1/sidecars", "cluster.sidecars", cluster.sidecars),
         Route("GET", "/v1/openapi.json", "api.document", cluster.document),
         Route("GET", "/livez", "probe.live", cluster.live),

@@ -158,6 +158,14 @@ def grants(data: bytes) -> GrantsBody:
     return out
 
 
+def members(data: bytes) -> int:
+    """How many members the cluster is to have. Raises Rejected invalid, naming the key."""
+    size = _integer(parse(data, ("size",)), "size", 1)
+    if size is None:
+        raise Rejected("size is missing", hint='send for example {"size": 5}')
+    return size
+
+
 def _fields(value: object) -> dict[str, Any]:
     """Field name -> whatever stands there; the names are good ones."""
     if not isinstance(value, dict) or not value:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from node.admin import bodies
+from node.admin import bodies, context
 from node.admin.openapi import DOCUMENT
 from node.admin.services import RaftStatus, Receipt, Services
 
@@ -81,6 +81,7 @@ class Cluster:
                 "last_index": status.last_index,
                 "voters": list(status.voters),
                 "learners": list(status.learners),
+                "size": status.size,
                 "connected": list(status.connected),
                 "quorum": status.quorum,
                 "ready": status.ready,
@@ -90,6 +91,14 @@ class Cluster:
                 "sidecars": sum(1 for receipt in services.sidecars.receipts() if receipt.connected),
             }
         )
+
+    async def resize(self, request: web.Request) -> web.Response:
+        """Decided when answered; the leader then brings the members there one by one, which `status` shows."""
+        size = bodies.members(await request.read())
+        here = context.current()
+        index = await self._services.raft.resize(size, here.remaining())
+        here.index = index
+        return web.json_response({"size": size, "index": index})
 
     async def sidecars(self, request: web.Request) -> web.Response:
         bodies.query(request)

@@ -353,13 +353,24 @@ _SCHEMAS: Final[Json] = {
             "next": {"type": ["string", "null"], "description": "`after` of the next page; null on the last"},
         },
     },
+    "Size": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["size"],
+        "properties": {"size": {"type": "integer", "minimum": 1, "maximum": 9}},
+    },
+    "Sized": {
+        "type": "object",
+        "required": ["size", "index"],
+        "properties": {"size": {"type": "integer"}, "index": {"type": "integer"}},
+    },
     "Status": {
         "type": "object",
         "description": "Where this node stands. `stale`: it has no quorum.",
         "properties": {
             **{key: {"type": "string"} for key in ("node", "version", "name", "member", "state")},
             "leader": {"type": ["string", "null"]},
-            **{key: {"type": "integer"} for key in ("term", "commit_index", "applied", "last_index")},
+            **{key: {"type": "integer"} for key in ("term", "commit_index", "applied", "last_index", "size")},
             **{key: {"type": "array", "items": {"type": "string"}} for key in ("voters", "learners", "connected")},
             **{key: {"type": "boolean"} for key in ("quorum", "ready", "disk_ok", "stale")},
             **{key: {"type": "integer"} for key in ("secrets", "sidecars")},
@@ -411,6 +422,16 @@ DOCUMENT: Final[Json] = {
                 "operationId": "status",
                 "summary": "Where this node stands.",
                 "responses": _answers("the status", _ref("Status"), "too_many_requests"),
+            }
+        },
+        "/v1/members": {
+            "put": {
+                "operationId": "resize",
+                "summary": "How many nodes the cluster is to have: those with the lowest ordinals.",
+                "description": "Answered when the decision is durable on a majority. Nodes then join as learners, get "
+                "a vote when they are level, and leave from the highest ordinal down, one at a time; see status.",
+                "requestBody": _body("Size"),
+                "responses": _answers("decided", _ref("Sized"), *_AWAY),
             }
         },
         "/v1/sidecars": {

@@ -71,6 +71,7 @@ NEEDS: Final[Mapping[str, tuple[Need, ...]]] = {
     "secret.grants": (GRANT,),
     "secret.list": (Need("list", scope="namespace"),),
     "cluster.status": (Need("get", CLUSTERS, scope="cluster"),),
+    "cluster.resize": (Need("update", CLUSTERS, scope="cluster"),),
     "cluster.sidecars": (Need("list", CLUSTERS, "sidecars", "cluster"),),
 }
 """Action of the route -> what it needs, all of it. An empty tuple would let in everybody who has shown who he is: it

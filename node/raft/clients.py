@@ -12,6 +12,7 @@ from typing import Any
 
 from node.clock import Clock
 from node.errors import Retry
+from node.raft import codec
 from node.raft.core import Core
 from node.raft.frame import APPLIED, READ
 from node.raft.membership import name_of
@@ -100,6 +101,8 @@ class Clients:
             future: asyncio.Future[Outcome] = self._loop.create_future()
             if kind == "propose":
                 core.propose(command, future)
+            elif kind == "resize":
+                core.resize(codec.unpack(command), future)
             else:
                 core.read(future)
             self._kick()
@@ -156,6 +159,11 @@ class Clients:
         handed over more than once. Raises Retry (no_quorum, unavailable)."""
         result: bytes = await self._until_leader("propose", command, APPLIED, timeout)
         return result
+
+    async def resize(self, size: int, timeout: float) -> int:
+        """Decide the size of the cluster through the log; returns the index of that decision. Raises Retry."""
+        index: int = await self._until_leader("resize", codec.pack(size), APPLIED, timeout)
+        return index
 
     async def read_barrier(self, timeout: float) -> int:
         """Linearizable read: returns once everything acknowledged before the call is applied here. Raises Retry."""

@@ -67,6 +67,12 @@ class Core(Reads):
             self.append(new.entry(), token)
         return reason
 
+    def resize(self, size: int, token: Any) -> None:
+        """Leader: the cluster is to have the pods 0 to size - 1; the steward brings it there. Answered like propose."""
+        reason = self.propose_config(self.config.with_(size=size), token)
+        if reason:
+            self.complete(token, REFUSED, reason)
+
     def receive(self, sender: str, message: Message) -> None:
         """A message of an authenticated peer. Answers of non-members are dropped."""
         kind = message["type"]
@@ -183,7 +189,7 @@ class Core(Reads):
         assert term is not None
         config = self.config_at(index)
         self.snapshotting = True
-        self._capture = SnapshotMeta(index, term, (config.voters, config.learners), 0, b"")
+        self._capture = SnapshotMeta(index, term, (config.voters, config.learners, config.size), 0, b"")
 
     def snapshot_saved(self, meta: SnapshotMeta, trail: int = TRAIL) -> None:
         self.snapshotting = False

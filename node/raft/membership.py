@@ -10,6 +10,7 @@ are committed, or leave the cluster without voters.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Set
 from typing import Any
 
 from node.errors import Fatal
@@ -25,12 +26,18 @@ def name_of(member: str) -> str:
     return member.partition(".")[0]
 
 
+# More voters make every commit slower and survive little more.
+MAX_SIZE = 9
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Voters and learners by member id, each sorted; empty on a disk that has never been part of a cluster."""
+    """Voters and learners by member id, each sorted; empty on a disk that has never been part of a cluster. `size`:
+    how many pods the cluster is to have, those with the lowest ordinals; 0 as long as nobody has said."""
 
     voters: tuple[str, ...] = ()
     learners: tuple[str, ...] = ()
+    size: int = 0
 
     @property
     def quorum(self) -> int:
@@ -40,19 +47,32 @@ class Config:
     def members(self) -> frozenset[str]:
         return frozenset(self.voters) | frozenset(self.learners)
 
-    def with_(self, voters: set[str] | None = None, learners: set[str] | None = None) -> Config:
+    def wanted(self, configured: Iterable[str]) -> frozenset[str]:
+        """Names of the pods the cluster is to have: what was decided by the log, else those configured."""
+        if not self.size:
+            return frozenset(configured)
+        prefix = name_of(self.voters[0]).rpartition("-")[0]
+        return frozenset(f"{prefix}-{ordinal}" for ordinal in range(self.size))
+
+    def with_(
+        self, voters: set[str] | None = None, learners: set[str] | None = None, size: int | None = None
+    ) -> Config:
         return Config(
             tuple(sorted(self.voters if voters is None else voters)),
             tuple(sorted(self.learners if learners is None else learners)),
+            self.size if size is None else size,
         )
 
+    def packed(self) -> tuple[Any, ...]:
+        return (self.voters, self.learners, self.size)
+
     def entry(self) -> bytes:
-        return MEMBERSHIP + codec.pack((self.voters, self.learners))
+        return MEMBERSHIP + codec.pack(self.packed())
 
     @classmethod
     def parse(cls, entry: bytes) -> Config:
-        voters, learners = codec.unpack(entry[1:])
-        return cls(tuple(voters), tuple(learners))
+        voters, learners, size = codec.unpack(entry[1:])
+        return cls(tuple(voters), tuple(learners), size)
 
 
 def check_change(old: Config, new: Config) -> str:
@@ -62,6 +82,8 @@ def check_change(old: Config, new: Config) -> str:
         return "a cluster needs at least one voter"
     if len(moved) > 1:
         return f"one voter at a time, not {len(moved)}"
+    if new.size != old.size and (type(new.size) is not int or not 1 <= new.size <= MAX_SIZE):
+        return f"a cluster has 1 to {MAX_SIZE} members"
     if set(new.voters) & set(new.learners):
         return "a member is a voter or a learner, not both"
     joining = moved & set(new.voters)
@@ -151,6 +173,21 @@ class Membership(Frame):
         if self.config_index > self.commit_index:
             return "the previous change is not committed yet"
         return check_change(self.config, new)
+
+    def refuses(self, name: str, configured: Set[str], known: int) -> str:
+        """Why a peer of this name may not open the door, or "": it was removed, or never was a member.
+
+        configured: names that are let in whatever the log says. known: log index of the newest configuration that the
+        peer holds. One that knows more than is committed here is let in: it may be the leader of a cluster that has
+        changed since, and nobody else could tell us.
+        """
+        committed = self.config_at(self.commit_index)
+        if not committed.voters or known > self.commit_index or name in configured:
+            return ""
+        members = {name_of(member) for member in committed.members | self.config.members}
+        if name in members or name in committed.wanted(configured):
+            return ""
+        return f"{name} is not a member of this cluster (configuration as of {self.commit_index})"
 
     def bootstrap(self, voters: tuple[str, ...]) -> None:
         """First start, once in a cluster's life: the full list of voters becomes entry 1 of a blank log.

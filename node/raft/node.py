@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from node.clock import Clock
-from node.errors import Fatal
-from node.raft import steward
+from node.errors import Fatal, Rejected
+from node.raft import codec, steward
 from node.raft.clients import Clients
 from node.raft.core import Core
 from node.raft.files import Folder
 from node.raft.frame import Ready
 from node.raft.log import Log
-from node.raft.membership import name_of
+from node.raft.membership import MAX_SIZE, Config, name_of
 from node.raft.ports import FileKeys, Message, SnapshotMeta, StateMachine, Timing
 from node.raft.recover import align
 from node.raft.snapshot import BrokenSnapshot, SnapshotFolder
@@ -43,7 +43,8 @@ SNAPSHOT_PAUSE = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class RaftStatus:
-    """What an operator sees of one node. `leader`, `voters` and `connected` are pod names; indexes count entries."""
+    """What an operator sees of one node. `leader`, `voters` and `connected` are pod names; `size` is how many pods the
+    cluster is to have; indexes count entries."""
 
     name: str
     member: str
@@ -55,6 +56,7 @@ class RaftStatus:
     last_index: int
     voters: tuple[str, ...]
     learners: tuple[str, ...]
+    size: int
     connected: tuple[str, ...]
     quorum: bool
     ready: bool
@@ -91,6 +93,7 @@ class RaftNode:
         self._greetings: dict[str, Message] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._stewarded = 0.0
+        self._dialed = Config()
         self._reported: tuple[bool, str | None, int] = (False, None, 0)
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -103,6 +106,7 @@ class RaftNode:
         self.core.snapshot_bytes = settings.snapshot_bytes
         self._transport = PeerTransport(settings.name, settings.cluster, self._peers, self._contexts, self, self.clock)
         self.clients = Clients(self.core, self._transport, self.clock, settings, self.kick)
+        self._redial()
         await self._transport.start(settings.peer_listen)
         log.info("%s starts: term %d, log to %d", self.core.member, self.core.term, self.core.log.last_index)
         self._bootstrap()
@@ -164,6 +168,8 @@ class RaftNode:
             before = self.core.last_applied
             self.core.tick()
             self._carry_out(self.core.take_ready(disk_free=self._disk_free))
+            if self.core.config is not self._dialed:
+                self._redial()
             if self.core.last_applied != before:
                 self._applied()
             self.clients.stepped()
@@ -283,7 +289,12 @@ class RaftNode:
     # -- peers ---------------------------------------------------------------------------------------------------
     def greeting(self) -> Message:
         core = self.core
-        return {"cluster": self.settings.cluster, "member": core.member, "blank": core.blank}
+        return {
+            "cluster": self.settings.cluster,
+            "member": core.member,
+            "blank": core.blank,
+            "config": core.config_index,
+        }
 
     def peer_up(self, member: str, greeting: Message) -> None:
         self._greetings[member] = greeting
@@ -315,6 +326,8 @@ class RaftNode:
             self.core.propose(message["command"], (member, message["id"]))
         elif kind == "read_index":
             self.core.read((member, message["id"]))
+        elif kind == "resize":
+            self.core.resize(codec.unpack(message["command"]), (member, message["id"]))
         elif kind == "outcome":
             self.clients.answered(member, message["id"], message["outcome"], message["value"])
         elif kind == "bootstrap":
@@ -330,7 +343,10 @@ class RaftNode:
         One decider and the full list make it race-free; a disk that is wiped later meets members that are not blank.
         """
         names = self._peers
-        blank = {name_of(m): m for m, greeting in self._greetings.items() if greeting.get("blank") is True}
+        # Pods beyond these may be here already; they are let in later, by the size of the cluster.
+        blank = {
+            name_of(m): m for m, said in self._greetings.items() if said.get("blank") is True and name_of(m) in names
+        }
         if not self.core.blank or self.settings.name != min(names):
             return
         if blank.keys() != names.keys() - {self.settings.name}:
@@ -343,29 +359,55 @@ class RaftNode:
 
     def _steward(self) -> None:
         """Leader: let new disks in and old ones go, one committed step at a time."""
-        core, now = self.core, self.clock.now()
-        if not core.leading or now - self._stewarded < self.settings.election_max:
+        now = self.clock.now()
+        if now - self._stewarded < self.settings.election_max:
             return
         self._stewarded = now
-        if core.config_index > core.commit_index:
-            return
-        level = {m for m, p in core.progress.items() if p.match >= core.commit_index and p.transfer is None}
-        change = steward.next_step(core.config, core.connected | {core.member}, level, self._peers.keys())
-        if change is not None and not core.propose_config(change):
+        for member, greeting in list(self._greetings.items()):
+            if self.refuses(name_of(member), greeting):
+                log.info("peer %s was removed from the cluster", member)
+                self._transport.close(member)
+        change = steward.act(self.core, self._peers.keys())
+        if change is not None:
             log.info("membership: voters %s learners %s", change.voters, change.learners)
 
     def set_peers(self, peers: Mapping[str, Address]) -> None:
-        """The cluster is to have these pods (scale up or down, this node's own name included or not). The leader
-        brings the membership there by single committed steps; every node learns where to dial."""
+        """The configured peers are these from now on, as if SAFE_PEERS had said so."""
         self._peers = dict(peers)
-        self._transport.set_peers(self._peers)
+        self._redial()
         self.kick()
+
+    def _redial(self) -> None:
+        """Dial whom the configuration in force names, wanted or still a member, and the configured ones."""
+        self._dialed = config = self.core.config
+        names = config.wanted(self._peers) | {name_of(member) for member in config.members}
+        found = {name: self.settings.address_of(name) for name in sorted(names - self._peers.keys())}
+        self._transport.set_peers({**self._peers, **{name: at for name, at in found.items() if at is not None}})
+
+    def refuses(self, name: str, greeting: Message) -> str:
+        """Why a peer may not come in, or ""; asked at the peer door."""
+        known = greeting.get("config")
+        return self.core.refuses(name, self._peers.keys(), known if isinstance(known, int) else 0)
 
     # -- requests ------------------------------------------------------------------------------------------------
     async def propose(self, command: bytes, timeout: float) -> bytes:
         """Replicate a command and return the state machine's result. The command must carry a request id: it may be
         handed over more than once. Raises Retry (no_quorum, unavailable)."""
         return await self.clients.propose(command, timeout)
+
+    async def resize(self, size: int, timeout: float) -> int:
+        """The cluster is to have the pods PREFIX-0 to PREFIX-(size-1): the leader brings the membership there by single
+        committed steps, whoever leads. Returns the log index of the decision. Raises Rejected, Retry."""
+        prefix = self.settings.name.rpartition("-")[0]
+        if not 1 <= size <= MAX_SIZE:
+            raise Rejected(f"a cluster has 1 to {MAX_SIZE} members, not {size}", hint="3 and 5 are the usual sizes")
+        for name in (f"{prefix}-{ordinal}" for ordinal in range(size)):
+            if name not in self._peers and self.settings.address_of(name) is None:
+                raise Rejected(
+                    f"the address of {name} is not known to this node",
+                    hint="set SAFE_PEER_TEMPLATE, for example {name}.safe-peers:8300, or name it in SAFE_PEERS",
+                )
+        return await self.clients.resize(size, timeout)
 
     async def read_barrier(self, timeout: float) -> int:
         """Linearizable read: returns once everything acknowledged before the call is applied here. Raises Retry."""
@@ -390,6 +432,7 @@ class RaftNode:
             last_index=core.log.last_index,
             voters=tuple(name_of(m) for m in core.config.voters),
             learners=tuple(name_of(m) for m in core.config.learners),
+            size=len(core.config.wanted(self._peers)),
             connected=tuple(sorted(name_of(m) for m in core.connected)),
             quorum=quorum,
             ready=quorum

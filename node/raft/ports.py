@@ -33,14 +33,15 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True)
 class SnapshotMeta:
-    """What a snapshot covers: everything up to `index` of `term`, with the membership as of `index`.
+    """What a snapshot covers: everything up to `index` of `term`, with the membership as of `index` (voters, learners,
+    wanted size).
 
     `size` is the sealed file's length in bytes and `digest` its SHA-256: together the identity of one transfer.
     """
 
     index: int
     term: int
-    config: tuple[tuple[str, ...], tuple[str, ...]]
+    config: tuple[tuple[str, ...], tuple[str, ...], int]
     size: int
     digest: bytes
 
@@ -49,8 +50,8 @@ class SnapshotMeta:
 
     @classmethod
     def parse(cls, data: tuple[Any, ...]) -> SnapshotMeta:
-        index, term, (voters, learners), size, digest = data
-        return cls(index, term, (tuple(voters), tuple(learners)), size, digest)
+        index, term, (voters, learners, members), size, digest = data
+        return cls(index, term, (tuple(voters), tuple(learners), members), size, digest)
 
 
 class Clock(Protocol):

@@ -81,10 +81,10 @@ class _Reader:
         if head[: len(MAGIC)] != MAGIC:
             raise self._broken("it does not begin as a snapshot")
         self.cipher = keys.open(PURPOSE, self._take(_LENGTH.unpack_from(head, len(MAGIC))[0]))
-        kind, (index, term, (voters, learners)) = self._record()
+        kind, (index, term, (voters, learners, members)) = self._record()
         if kind != "meta":
             raise self._broken("no meta record")
-        self.meta = SnapshotMeta(index, term, (voters, learners), 0, b"")
+        self.meta = SnapshotMeta(index, term, (voters, learners, members), 0, b"")
 
     def _broken(self, why: str) -> BrokenSnapshot:
         return BrokenSnapshot(f"snapshot {self.name} is broken at byte {self.size}: {why}")

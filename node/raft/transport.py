@@ -40,6 +40,10 @@ class Handler(Protocol):
     """Who is told: the driver."""
 
     def greeting(self) -> Message: ...
+    def refuses(self, name: str, greeting: Message) -> str:
+        """Why this peer may not come in although its certificate is good, or ""."""
+        ...
+
     def peer_up(self, member: str, greeting: Message) -> None: ...
     def peer_down(self, member: str) -> None: ...
     def peer_message(self, member: str, message: Message) -> None: ...
@@ -132,6 +136,8 @@ class Connection(asyncio.Protocol):
             wrong = f"it calls itself {name!r}, its certificate says {sorted(self._names)}"
         elif self.dialed not in (None, name):
             wrong = f"dialed {self.dialed}, found {name}"
+        else:
+            wrong = self.owner.handler.refuses(name, message)
         if wrong:
             raise codec.CodecError(wrong)
         if self.dialed is None:
@@ -260,6 +266,13 @@ class PeerTransport:
             return False
         connection.write(frame)
         return True
+
+    def close(self, member: str) -> None:
+        """End the connection of a member that does not belong any more."""
+        connection = self._connections.get(name_of(member))
+        if connection is not None and connection.member == member:
+            self.down(connection)
+            connection.close()
 
     async def stop(self) -> None:
         for task in list(self._tasks):

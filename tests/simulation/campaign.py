@@ -119,8 +119,10 @@ class Campaign:
         self.world = World(seed, names, world.pop("machine_factory", Store), **world)
         self.duration = duration
         self.base = names
+        self.size = 0
         self.history: list[Operation] = []
         self.clients = [Client(self, number) for number in range(CLIENTS)]
+        self.world.snapshot_bytes = self.world.rng.choice((8_000, 40_000))
         # Small pieces make many messages, and with them the moments between two of them.
         replication.BATCH_ENTRIES = self.world.rng.choice((2048, 5, 1))
         install.CHUNK = self.world.rng.choice((256 << 10, 700))
@@ -309,8 +311,31 @@ class Campaign:
             world.wanted_names = frozenset(self.base)
             for name in more:
                 world.at(world.rng.choice((0.0, 1.5)), world.nodes[name].crash)
+        self.size = len(world.wanted_names)
+        self.resize(self.size)
         world.counts["scaled"] = world.counts.get("scaled", 0) + 1
         return 1.0
+
+    def resize(self, size: int) -> None:
+        """The controller: asks whoever leads until the log has decided."""
+        if size != self.size:
+            return
+        leader = self.world.leader()
+
+        def answered(outcome: str, value: Any) -> None:
+            if outcome != APPLIED:
+                self.world.at(0.2, lambda: self.resize(size))
+
+        if leader is None or leader.core is None:
+            self.world.at(0.2, lambda: self.resize(size))
+        else:
+            leader.core.resize(size, answered)
+            # The answer may get lost with the leader.
+            self.world.at(2.0, lambda: self.resize(size) if not self.decided(size) else None)
+
+    def decided(self, size: int) -> bool:
+        leader = self.world.leader()
+        return leader is not None and leader.core is not None and leader.core.config.size == size
 
     def wipe_one(self) -> float:
         """A volume is lost for good: only while every other voter is up, as no cluster survives losing a majority."""
@@ -355,8 +380,10 @@ class Campaign:
             return False
         end = leader.core.log.last_index
         voters = {node.member for node in self.wanted()}
-        return set(leader.core.config.voters) == voters and all(
-            core is not None and core.last_applied == end and core.term == leader.core.term for core in cores
+        return (
+            leader.core.config.size == self.size
+            and set(leader.core.config.voters) == voters
+            and all(core is not None and core.last_applied == end and core.term == leader.core.term for core in cores)
         )
 
     def final_state(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from disk import MemoryFiles, MemorySnapshots, PlainKeys
 
 from node.errors import Fatal
-from node.raft import codec, steward
+from node.raft import codec, core, steward
 from node.raft.core import Core
 from node.raft.frame import APPLIED, READ
 from node.raft.membership import name_of
@@ -25,7 +25,8 @@ from node.raft.recover import align
 from node.raft.wal import FULL_DISK_PAUSE, Wal
 
 TICK = 0.025
-TRAIL = 20
+# Entries kept below a snapshot: few, so that snapshots are taken and installed often.
+core.TRAIL = TRAIL = 20
 
 
 class NodeClock:
@@ -105,6 +106,8 @@ class SimNode:
         self.core = world.core_factory(wal.member, log, self.machine, self.snapshots, self.clock, timing)
         self.core.snapshot_bytes = world.snapshot_bytes
         self.wal, self.busy, self.stewarded = wal, False, 0.0
+        self._snapshots_until = 0.0
+        self._known: dict[str, int] = {}
         self.member = wal.member
         world.check_restart(self)
         self._schedule_tick()
@@ -154,13 +157,16 @@ class SimNode:
     def _steward(self) -> None:
         core = self.core
         assert core is not None
-        if not core.leading or self.clock.now() - self.stewarded < 0.5 or core.config_index > core.commit_index:
+        world, now = self.world, self.clock.now()
+        if now - self.stewarded < 0.5:
             return
-        self.stewarded = self.clock.now()
-        level = {m for m, p in core.progress.items() if p.match >= core.commit_index and p.transfer is None}
-        change = steward.next_step(core.config, core.connected | {core.member}, level, self.world.wanted_names)
-        if change is not None and core.propose_config(change) == "":
-            self.world.counts["membership"] += 1
+        self.stewarded = now
+        for member in sorted(core.connected):
+            if core.refuses(name_of(member), world.configured, self._known.get(member, 0)):
+                world.counts["put out"] = world.counts.get("put out", 0) + 1
+                world.close_link(self.name, name_of(member), tell_b=0.001, tell_a=0.0)
+        if steward.act(core, world.configured) is not None:
+            world.counts["membership"] += 1
 
     def receive(self, sender: str, message: dict[str, Any]) -> None:
         assert self.core is not None
@@ -212,6 +218,12 @@ class SimNode:
 
         world.at(self.disk_delay * world.rng.uniform(0.5, 2.0), done)
 
+    def _in_snapshot_thread(self, work: Callable[[], None]) -> None:
+        """One after the other, in the order asked for, as the driver's one thread does it."""
+        begin = max(self.world.now, self._snapshots_until)
+        self._snapshots_until = begin + self.world.rng.uniform(0.001, 0.05)
+        self.world.at(self._snapshots_until - self.world.now, work)
+
     def _capture(self, meta: Any) -> None:
         chunks = list(self.machine.capture())
         epoch = self.epoch
@@ -233,7 +245,7 @@ class SimNode:
             self.world.at(self.world.rng.uniform(0.0, 0.02), lambda: drop(index))
             self.world.counts["snapshots"] += 1
 
-        self.world.at(self.world.rng.uniform(0.001, 0.05), done)
+        self._in_snapshot_thread(done)
 
     def _install(self, meta: Any) -> None:
         epoch = self.epoch
@@ -249,7 +261,7 @@ class SimNode:
                 if not self.paused:
                     self.step()
 
-        self.world.at(self.world.rng.uniform(0.001, 0.05), done)
+        self._in_snapshot_thread(done)
 
 
 class World:
@@ -271,7 +283,9 @@ class World:
         self.core_factory = core_factory
         self.honest_sync = honest_sync
         self.segment_bytes = 4096
-        self.snapshot_bytes = 6000
+        self.snapshot_bytes = 6_000
+        # SAFE_PEERS of every pod, also of those that come later; and the pods there are to be.
+        self.configured = frozenset(names)
         self.wanted_names = frozenset(names)
         self.faults = Faults()
         # Told of every message that leaves a node: a fault that waits for its moment.
@@ -333,9 +347,18 @@ class World:
         if (a, b) in self.faults.cut or (b, a) in self.faults.cut or one.paused or two.paused:
             self.redial(a, b)
             return
+        assert one.core is not None and two.core is not None
+        if any(
+            here.core.refuses(there.name, self.configured, there.core.config_index)
+            for here, there in ((one, two), (two, one))
+            if here.core is not None and there.core is not None
+        ):
+            self.counts["refused at the door"] = self.counts.get("refused at the door", 0) + 1
+            self.at(0.5, lambda: self._dial(a, b))
+            return
+        one._known[two.member], two._known[one.member] = two.core.config_index, one.core.config_index
         self._link_serial += 1
         self._links[a, b] = self._links[b, a] = self._link_serial
-        assert one.core is not None and two.core is not None
         one.core.peer_connected(two.member)
         two.core.peer_connected(one.member)
         one.step()

@@ -117,3 +117,27 @@ def test_a_token_that_is_not_there_or_not_one_is_told(tmp_path: Path) -> None:
 def test_in_a_pod_the_api_server_is_known(host: str, port: dict[str, str], url: str) -> None:
     env = {**GOOD, "SAFE_API_SERVER": "", "KUBERNETES_SERVICE_HOST": host, **port}
     assert load(env).api_server == url
+
+
+POD = GOOD | {"SAFE_PEERS": "safe-0=safe-0.safe-peers:8300,safe-1=safe-1.safe-peers:8300"}
+
+
+def test_addresses_of_pods_beyond_safe_peers_follow_the_pattern_of_those_named() -> None:
+    loaded = load(POD)
+    assert loaded.peer_template == "{name}.safe-peers:8300"
+    assert loaded.address_of("safe-4") == Address("safe-4.safe-peers", 8300)
+    assert load(POD | {"SAFE_PEER_TEMPLATE": "{name}.x:1"}).address_of("safe-2") == Address("safe-2.x", 1)
+    assert load(GOOD).address_of("safe-2") is None
+
+
+def test_a_pod_beyond_safe_peers_dials_all_with_lower_ordinals() -> None:
+    loaded = load(POD | {"SAFE_NAME": "safe-3"})
+    assert list(loaded.peers) == ["safe-0", "safe-1", "safe-2", "safe-3"]
+    assert loaded.peers["safe-2"] == Address("safe-2.safe-peers", 8300)
+    assert list(load(POD).peers) == ["safe-0", "safe-1"]
+
+
+@pytest.mark.parametrize("template", ["safe-peers:8300", "{name}.safe-peers"])
+def test_a_template_that_cannot_work_is_refused(template: str) -> None:
+    with pytest.raises(Fatal):
+        load(POD | {"SAFE_PEER_TEMPLATE": template})

@@ -50,6 +50,7 @@ class OneMember:
         self.proposed: list[bytes] = []
         self.barriers = 0
         self.index = 0
+        self.size = 1
 
     async def _may(self) -> None:
         if self.hang:
@@ -68,6 +69,14 @@ class OneMember:
         self.proposed.append(command)
         self.index += 1
         return self.store.apply(self.index, command)
+
+    async def resize(self, size: int, timeout: float) -> int:
+        assert timeout > 0
+        await self._may()
+        if size > 9:
+            raise Rejected("a cluster has 1 to 9 members")
+        self.index, self.size = self.index + 1, size
+        return self.index
 
     async def read_barrier(self, timeout: float) -> int:
         assert timeout > 0
@@ -91,6 +100,7 @@ class OneMember:
             "last_index": self.index,
             "voters": ("safe-0",),
             "learners": (),
+            "size": self.size,
             "connected": (),
             "quorum": self.quorum,
             "ready": self.ready,

@@ -22,6 +22,20 @@ async def test_status_without_a_quorum(api):
     assert (status["quorum"], status["stale"], status["leader"]) == (False, True, None)
 
 
+async def test_resize(api):
+    answer = await api.call("PUT", "/v1/members", {"size": 5})
+    assert (answer.status, answer.json) == (200, {"size": 5, "index": api.node.raft.index})
+    assert (await api.call("GET", "/v1/status")).json["size"] == 5
+
+
+async def test_resize_refuses_what_is_no_size(api):
+    for body in ({}, {"size": 0}, {"size": "3"}, {"size": True}, {"size": 3, "more": 1}, {"size": 10}):
+        assert (await api.call("PUT", "/v1/members", body)).code == "invalid"
+    api.node.raft.quorum = False
+    assert (await api.call("PUT", "/v1/members", {"size": 3})).code == "no_quorum"
+    assert api.node.raft.size == 1
+
+
 async def test_sidecars(api):
     api.node.sidecars.add("p1", {"a/b": 1}, error="no_space", stale=True)
     assert (await api.call("GET", "/v1/sidecars")).json == [

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from node.errors import Fatal, Retry
+from node.errors import Fatal, Rejected, Retry
+from node.settings import Settings
 
 Trio = Any  # conftest.Trio
 
@@ -194,6 +195,76 @@ async def test_scale_1_to_3_to_5_to_3_while_writes_flow(trio: Trio) -> None:
         await node.read_barrier(10.0)
         assert set(done) <= node.machine.seen.keys()
         assert len(node.core.config.voters) == 3
+
+
+async def test_resize_1_to_3_to_5_to_3_while_the_environment_stays_as_it_was(
+    trio: Trio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No pod is restarted or told anything but once, through the log; each reaches the others by the pattern."""
+    everyone = trio.add_names(5)
+    monkeypatch.setattr(Settings, "address_of", lambda settings, name: everyone.get(name))
+    written: list[bytes] = []
+    stop = asyncio.Event()
+
+    async def start(ordinal: int) -> None:
+        # What settings.load makes of a SAFE_PEERS that names safe-0 only.
+        trio.peers = {f"safe-{number}": everyone[f"safe-{number}"] for number in range(ordinal + 1)}
+        await trio.start(f"safe-{ordinal}")
+
+    await start(0)
+    first = trio.nodes["safe-0"]
+
+    async def write() -> None:
+        while not stop.is_set():
+            command = b"r%d" % len(written)
+            await first.propose(command, 10.0)
+            written.append(command)
+
+    writer = asyncio.create_task(write())
+    for size in (3, 5, 3):
+        asked = trio.nodes[f"safe-{len(trio.nodes) - 1}"]  # any node takes it
+        await asked.resize(size, 10.0)
+        for ordinal in range(len(trio.nodes), size):
+            await start(ordinal)
+        here = {node.core.member for name, node in trio.nodes.items() if int(name[5:]) < size}
+        await trio.eventually(lambda here=here: set(first.core.config.voters) == here)
+        status = first.status()
+        assert status.size == size and len(status.voters) == size
+    # Those that were removed are still running; the door is closed to them.
+    await trio.eventually(lambda: not {"safe-3", "safe-4"} & set(first.status().connected))
+    again = len(written)
+    await trio.eventually(lambda: len(written) > again)
+    for name in ("safe-4", "safe-3"):
+        await trio.stop(name)
+    stop.set()
+    await writer
+    for node in trio.nodes.values():
+        await node.read_barrier(10.0)
+        assert set(written) <= node.machine.seen.keys()
+    await trio.stop("safe-2")
+    trio.peers = {name: everyone[name] for name in ("safe-0", "safe-1", "safe-2")}
+    again_started = await trio.start("safe-2")
+    assert again_started.core.config.size == 3  # the decision outlives a restart
+
+
+async def test_a_size_that_cannot_be_reached_is_refused(trio: Trio) -> None:
+    node = await trio.start("safe-0")
+    for size in (0, 10):
+        with pytest.raises(Rejected, match="1 to 9"):
+            await node.resize(size, 1.0)
+    with pytest.raises(Rejected, match="address of safe-3 is not known"):
+        await node.resize(5, 1.0)
+
+
+async def test_more_pods_than_configured_do_not_keep_a_cluster_from_starting(trio: Trio) -> None:
+    configured = dict(trio.peers)
+    trio.peers = trio.add_names(4)
+    await trio.start("safe-3")  # early, and configured for four
+    trio.peers = configured
+    await trio.start_all()
+    leader = await trio.leader()
+    assert len(leader.core.config.voters) == 3
+    assert await leader.propose(b"works", 5.0) == b"1"
 
 
 async def test_a_request_forwarded_to_a_leader_that_froze_goes_to_the_next(

@@ -62,3 +62,28 @@ def test_scale_down_goes_one_by_one_and_the_dead_leave_first() -> None:
 def test_scale_down_waits_while_the_rest_could_not_commit_it() -> None:
     five = Config(("a.1", "b.1", "c.1", "d.1", "e.1"))
     assert run(five, {"a.1", "d.1"}) == []
+
+
+SAFE = Config(tuple(f"safe-{ordinal}.1" for ordinal in range(5)), (), 3)
+
+
+def removed(own: str, config: Config = SAFE) -> list[str]:
+    """Voters in the order in which they leave, until nothing is left to do but for the leader itself."""
+    order: list[str] = []
+    names = config.wanted(())
+    while (change := next_step(config, set(config.members), set(), names, own)) is not None:
+        order += sorted(set(config.voters) - set(change.voters))
+        config = change
+    return order
+
+
+def test_scale_down_takes_the_highest_ordinal_first_and_the_leader_last() -> None:
+    assert removed("safe-0.1") == ["safe-4.1", "safe-3.1"]
+    assert removed("safe-4.1") == ["safe-3.1", "safe-4.1"]
+    twelve = Config(tuple(f"safe-{ordinal}.1" for ordinal in (0, 2, 9, 10)), (), 3)
+    assert removed("safe-0.1", twelve) == ["safe-10.1", "safe-9.1"]
+
+
+def test_a_learner_that_is_not_wanted_any_more_leaves_though_it_is_here() -> None:
+    config = Config(SAFE.voters[:3], ("safe-3.1",), 3)
+    assert next_step(config, set(config.members), set(), config.wanted(())) == Config(SAFE.voters[:3], (), 3)

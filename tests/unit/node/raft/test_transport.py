@@ -84,3 +84,20 @@ async def test_a_greeted_peer_gets_a_greeting_back_and_a_malformed_message_harms
     assert not node.failed.done() and node.core.connected == {"safe-1.x"}
     writer.close()
     await trio.eventually(lambda: node.core.connected == set())
+
+
+async def test_a_removed_name_does_not_come_in_with_a_good_certificate(trio: Trio) -> None:
+    await trio.start_all()
+    leader = await trio.leader()
+    await leader.propose(b"settled", 10.0)
+    name = leader.settings.name
+    reader, writer = await dial(trio, name, ["safe-7"])
+    writer.write(greeting("safe-7.x", config=1))
+    assert await closed_without_a_word(reader)
+    writer.close()
+    assert "safe-7.x" not in leader.core.connected
+    # One that knows a newer configuration may be the leader of a cluster that has changed since.
+    reader, writer = await dial(trio, name, ["safe-7"])
+    writer.write(greeting("safe-7.x", config=10**6))
+    await trio.eventually(lambda: "safe-7.x" in leader.core.connected)
+    writer.close()
