@@ -11,12 +11,12 @@ import dataclasses
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from node.admin.apply import Apply
 from node.admin.bodies import MAX_BODY
 from node.admin.cluster import Cluster
 from node.admin.limits import Limits
 from node.admin.middleware import middleware
 from node.admin.services import Services
-from node.admin.values import Values
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Route:
 
 def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
     """Every route there is."""
-    secrets, cluster = Values(services, limits), Cluster(services)
+    secrets, cluster = Apply(services, limits), Cluster(services)
     one = "/v1/secrets/{namespace}/{name}"
     return (
         Route("PUT", one, "secret.put", secrets.put),
@@ -44,6 +44,7 @@ def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
         Route("GET", f"{one}/history", "secret.history", secrets.history),
         Route("GET", f"{one}/value", "secret.value", secrets.value),
         Route("POST", f"{one}/grants", "secret.grants", secrets.grants),
+        Route("POST", "/v1/apply", "secret.apply", secrets.apply),
         Route("GET", "/v1/secrets", "secret.list", secrets.list),
         Route("GET", "/v1/status", "cluster.status", cluster.status),
         Route("PUT", "/v1/members", "cluster.resize", cluster.resize),

@@ -15,11 +15,18 @@ class Audit(AuditLog):
     """The events `admin.<action>`."""
 
     def write(self, context: Context, took_ms: int, status: int, result: str) -> None:
-        """`result` is "ok" or the stable code. `secret`, `version` and `index` are null unless the request had them."""
+        """`result` is "ok" or the stable code. `secret`, `version` and `index` are null unless the request had them. An
+        action on several secrets has a line for each."""
+        for name, version in context.several or ((context.name, context.version),):
+            self._line(context, name, version, took_ms, status, result)
+
+    def _line(
+        self, context: Context, name: str | None, version: int | None, took_ms: int, status: int, result: str
+    ) -> None:
         fields = {
             "subject": context.subject,
-            "secret": context.name,
-            "version": context.version,
+            "secret": name,
+            "version": version,
             "index": context.index,
             "status": status,
             "result": result,

@@ -18,7 +18,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from node.errors import Rejected
-from node.store.commands import KEEP, Keep
+from node.store.commands import KEEP, MAX_BATCH, Keep, is_grant
 from sidecar.wire import names
 
 MAX_BODY: Final = 2 << 20
@@ -48,6 +48,17 @@ class PatchBody:
 
     fields: dict[str, bytes | None] = dataclasses.field(repr=False)
     if_version: int | None
+    not_before_ms: int | Keep | None
+    expires_ms: int | Keep | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Declared:
+    """A secret as it is to be: exactly these fields; grants and bounds of the window if they are named."""
+
+    name: str
+    fields: dict[str, bytes] = dataclasses.field(repr=False)
+    grants: tuple[str, ...] | None
     not_before_ms: int | Keep | None
     expires_ms: int | Keep | None
 
@@ -136,6 +147,59 @@ def patch(data: bytes) -> PatchBody:
     if not out.fields and out.not_before_ms is KEEP and out.expires_ms is KEEP:
         raise Rejected("there is nothing to change", hint='send for example {"fields": {"password": "<base64>"}}')
     return out
+
+
+def apply(data: bytes) -> tuple[Declared, ...]:
+    """Raises Rejected: invalid, naming the key and the number of the secret; too_large."""
+    secrets = parse(data, ("secrets",)).get("secrets")
+    if not isinstance(secrets, list) or not secrets:
+        raise Rejected(
+            "secrets is missing or is not a list of at least one", hint='{"secrets": [{"name": "a/b", ...}]}'
+        )
+    if len(secrets) > MAX_BATCH:
+        raise Rejected(f"there are more than {MAX_BATCH} secrets", code="too_large", hint="make it several requests")
+    out: dict[str, Declared] = {}
+    for number, one in enumerate(secrets, start=1):
+        wrong: Rejected | None = None
+        try:
+            declared = _declared(one)
+        except Rejected as error:
+            wrong = error
+        if wrong is not None:
+            raise Rejected(f"secret number {number}: {wrong.message}", code=wrong.code, hint=wrong.hint)
+        if declared.name in out:
+            raise Rejected(
+                f"secret number {number} has the name of one before it", hint="each name may stand there once"
+            )
+        out[declared.name] = declared
+    return tuple(out.values())
+
+
+def _declared(one: object) -> Declared:
+    known = ("name", "fields", "grants", "not_before_ms", "expires_ms")
+    if not isinstance(one, dict) or not set(one) <= set(known):
+        raise Rejected("it is not an object with known keys", hint=f"the keys are: {', '.join(known)}")
+    name = one.get("name")
+    if not isinstance(name, str) or not names.is_secret(name):
+        raise Rejected("the name is not well-formed", hint="namespace/name in lower case, for example payments/db")
+    begin, end = _bound(one, "not_before_ms", keep=True), _bound(one, "expires_ms", keep=True)
+    if isinstance(begin, int) and isinstance(end, int) and end <= begin:
+        raise Rejected("expires_ms is not after not_before_ms", hint="give the window an end after its beginning")
+    return Declared(
+        name,
+        {field: _base64(field, text) for field, text in _fields(one.get("fields")).items()},
+        None if one.get("grants") is None else _well_formed(_grants(one["grants"], "grants")),
+        begin,
+        end,
+    )
+
+
+def _well_formed(grants: tuple[str, ...]) -> tuple[str, ...]:
+    for position, grant in enumerate(grants, start=1):
+        if not is_grant(grant):
+            hint = "namespace/serviceaccount, each part a Kubernetes name or * alone"
+            raise Rejected(f"grant number {position} is not well-formed", hint=hint)
+    return grants
 
 
 def rollback(data: bytes) -> RollbackBody:

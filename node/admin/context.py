@@ -34,6 +34,8 @@ class Context:
     name: str | None = None
     version: int | None = None
     index: int | None = None
+    several: tuple[tuple[str, int | None], ...] = ()
+    """(name, version) of each secret, of an action on several."""
 
     def remaining(self) -> float:
         """Seconds that something inside this request may still take. Raises Retry when there are none."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from node.admin.bodies import MAX_BODY, MAX_PAGE
 from node.admin.problem import STATUS
+from node.store.commands import MAX_BATCH
 from sidecar.wire import names
 
 Json = dict[str, Any]
@@ -193,6 +194,16 @@ _GRANTS_PATH: Final[Json] = {
         "responses": _answers("changed", _ref("Granted"), *_CHANGE),
     },
 }
+_APPLY: Final[Json] = {
+    "post": {
+        "operationId": "applySecrets",
+        "summary": "Make several secrets as declared: all of them or none. A repeat changes nothing.",
+        "description": f"At most {MAX_BATCH} secrets and {MAX_BODY} bytes. Needs for each what putting it needs.",
+        "parameters": [_KEY],
+        "requestBody": _body("Apply"),
+        "responses": _answers("they are as declared", _ref("Applied"), *_CHANGE),
+    }
+}
 _LIST: Final[Json] = {
     "get": {
         "operationId": "listSecrets",
@@ -236,6 +247,12 @@ _VALUES: Final[Json] = {
     "maxProperties": names.MAX_FIELDS,
     "additionalProperties": {"type": "string", "contentEncoding": "base64"},
 }
+_FULL_NAME: Final[Json] = {
+    "type": "string",
+    "maxLength": 317,
+    "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+    "description": "namespace/name, without two dots in a row",
+}
 _SCHEMAS: Final[Json] = {
     "Put": {
         "type": "object",
@@ -270,6 +287,49 @@ _SCHEMAS: Final[Json] = {
             "if_version": {"type": "integer", "minimum": 1, "description": "only if this is the version now"},
             "not_before_ms": {**_MS_OR_NULL, "description": "null: no such bound; without it, it stays"},
             "expires_ms": {**_MS_OR_NULL, "description": "null: no such bound; without it, it stays"},
+        },
+    },
+    "Apply": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["secrets"],
+        "properties": {
+            "secrets": {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": _ref("Declared")},
+        },
+    },
+    "Declared": {
+        "type": "object",
+        "description": "A secret as it is to be. What is not named of grants and window stays as it is.",
+        "additionalProperties": False,
+        "required": ["name", "fields"],
+        "properties": {
+            "name": _FULL_NAME,
+            "fields": {**_VALUES, "description": "all its fields: name -> value in base64"},
+            "grants": _GRANTS,
+            "not_before_ms": {**_MS_OR_NULL, "description": "null: no such bound"},
+            "expires_ms": {**_MS_OR_NULL, "description": "null: no such bound"},
+        },
+    },
+    "Applied": {
+        "type": "object",
+        "required": ["index", "secrets"],
+        "properties": {
+            "index": {"type": "integer", "description": "position in the log; 0 if nothing had to be changed"},
+            "secrets": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["name", "version", "result"],
+                    "properties": {
+                        "name": {"type": "string"},
+                        "version": {"type": "integer"},
+                        "result": {
+                            "enum": ["created", "updated", "changed", "unchanged"],
+                            "description": "changed: grants or window, which makes no version",
+                        },
+                    },
+                },
+            },
         },
     },
     "Rollback": {
@@ -416,6 +476,7 @@ DOCUMENT: Final[Json] = {
         "/v1/secrets/{namespace}/{name}/history": _HISTORY,
         "/v1/secrets/{namespace}/{name}/value": _VALUE,
         "/v1/secrets/{namespace}/{name}/grants": _GRANTS_PATH,
+        "/v1/apply": _APPLY,
         "/v1/secrets": _LIST,
         "/v1/status": {
             "get": {

@@ -36,7 +36,8 @@ class Store:
         """The packed answer to the command at log position `index`:
         {"ok": True, "name", "version", "index"} (add_key: name "", version = generation; `index` is that of the last
         change, which is an older one if there was nothing to change; put: "window_cleared" if it ended a window; batch:
-        name "", version 0 and "changed", the (name, version) of each) or {"ok": False, "code", "message", "hint"}.
+        name "", version 0 and "changed", a (name, version, created|updated|changed) of each)
+        or {"ok": False, "code", "message", "hint"}.
 
         Raises Fatal for an index that is not above the last one and for bytes that are not a command."""
         state = self._state

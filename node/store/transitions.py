@@ -77,8 +77,15 @@ def _batch(state: State, batch: c.Batch, index: int, limits: Limits) -> Outcome:
             _check_weight(draft, record, limits)
             draft.put(record)
     records = tuple(draft.changed.values())
-    changed = [[record.name, record.version] for record in records]
+    changed = [[record.name, record.version, _became(state.get(record.name), record)] for record in records]
     return Outcome(_ok("", 0, index, changed=changed), records=records)
+
+
+def _became(old: Record | None, record: Record) -> str:
+    """A word for what a batch did to a secret: "changed" is all that makes no version."""
+    if old is None or old.deleted:
+        return "created"
+    return "changed" if old.version == record.version else "updated"
 
 
 def _pack(answer: dict[str, Any]) -> bytes:

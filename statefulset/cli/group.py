@@ -14,6 +14,7 @@ import click
 COMMANDS = {
     "put": "statefulset.cli.put:put",
     "patch": "statefulset.cli.put:patch",
+    "apply": "statefulset.cli.apply:apply",
     "get": "statefulset.cli.secret:get",
     "list": "statefulset.cli.secret:list_",
     "history": "statefulset.cli.versions:history",

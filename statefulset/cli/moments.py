@@ -29,6 +29,10 @@ _RFC3339: Final = re.compile(
 HOW: Final = "write 2027-01-31T12:00:00Z, or 30d (from now on: s, m, h, d, w), or never"
 
 
+def is_duration(text: str) -> bool:
+    return _DURATION.fullmatch(text) is not None
+
+
 def parse(text: str, now: float) -> int | None:
     """Milliseconds since the epoch; None for `never`. `now` in seconds. Raises ValueError, without the text."""
     if text == NEVER:

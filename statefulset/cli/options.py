@@ -31,6 +31,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _ACCOUNT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 
+def is_workload(text: str) -> bool:
+    """NAMESPACE/SERVICEACCOUNT, each part may be `*`."""
+    namespace, slash, account = text.partition("/")
+    good = (namespace == "*" or names.is_namespace(namespace)) and (account == "*" or _ACCOUNT.fullmatch(account))
+    return bool(slash and good)
+
+
 class SecretName(TextType):
     """NAMESPACE/NAME -> the same text."""
 
@@ -58,9 +65,7 @@ class Workload(TextType):
     name = "namespace/serviceaccount"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        namespace, slash, account = str(value).partition("/")
-        good = (namespace == "*" or names.is_namespace(namespace)) and (account == "*" or _ACCOUNT.fullmatch(account))
-        if not slash or not good:
+        if not is_workload(str(value)):
             self.fail(
                 "it is not NAMESPACE/SERVICEACCOUNT. Write for example payments/api, or 'payments/*' (in quotes) for "
                 "every service account of a namespace",

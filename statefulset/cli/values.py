@@ -15,6 +15,8 @@ from sidecar.wire import names
 from statefulset.cli.errors import REFUSED, CliError, usage
 
 LIMIT = names.MAX_SECRET_BYTES
+FILE = 4 << 20
+"""Bytes of a file that declares many: what a node takes as one body is half of it."""
 
 
 def gather(
@@ -67,26 +69,26 @@ def gather(
     return out
 
 
-def _stdin(stdin: BinaryIO) -> bytes:
+def _stdin(stdin: BinaryIO, limit: int = LIMIT) -> bytes:
     try:
-        return stdin.read(LIMIT + 1)
+        return stdin.read(limit + 1)
     except OSError as error:
         raise usage(f"standard input cannot be read: {error.strerror}", "or use --file PATH") from None
 
 
-def read(path: Path, stdin: BinaryIO | None, what: str) -> bytes:
-    """A whole input with several fields; "-" is standard input. Raises CliError."""
+def read(path: Path, stdin: BinaryIO | None, what: str, *, limit: int = LIMIT) -> bytes:
+    """An input, of which at most `limit` + 1 bytes are read; "-" is standard input. Raises CliError."""
     if str(path) != "-":
-        return _file(what, path)
+        return _file(what, path, limit)
     if stdin is None:
         raise usage("standard input is closed", "give the path of a file")
-    return _stdin(stdin)
+    return _stdin(stdin, limit)
 
 
-def _file(what: str, path: Path) -> bytes:
+def _file(what: str, path: Path, limit: int = LIMIT) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(LIMIT + 1)
+            return file.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         hint = "--file, --from-file and their like take the path of a file; a value itself goes to standard input"

@@ -60,6 +60,10 @@ async def test_answers_have_the_keys_that_are_described(api):
         assert set(answer.json) == set(schemas[word.capitalize()]["properties"])
     grants = await api.call("POST", "/v1/secrets/a/b/grants", {"add": ["a/x"]})
     assert set(grants.json) == set(schemas["Granted"]["properties"]) == set(schemas["Granted"]["required"])
+    applied = await api.call("POST", "/v1/apply", {"secrets": [{"name": "a/b", "fields": {"value": ""}}]})
+    assert set(applied.json) == set(schemas["Applied"]["properties"])
+    one = schemas["Applied"]["properties"]["secrets"]["items"]["properties"]
+    assert set(applied.json["secrets"][0]) == set(one) and applied.json["secrets"][0]["result"] in one["result"]["enum"]
     assert set(view(api.node.store.get("a/b"))) == set(schemas["Secret"]["properties"]) - {"delivered"}
     assert set((await api.call("GET", "/v1/secrets")).json) == set(schemas["Page"]["properties"])
     assert set((await api.call("GET", "/v1/status")).json) == set(schemas["Status"]["properties"])

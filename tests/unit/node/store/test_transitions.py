@@ -166,7 +166,7 @@ def test_a_batch_is_done_as_one(log: Any) -> None:
     )
     log.store.drain_changes()
     answer = log.do(of(log, (("a/b", 1), ("b/new", 0)), *changes))
-    changed = [["b/new", 1], ["a/b", 1]]
+    changed = [["b/new", 1, "created"], ["a/b", 1, "changed"]]
     assert answer == {"ok": True, "name": "", "version": 0, "index": 2, "changed": changed}
     record = log.store.get("a/b")
     assert (record.grants, record.expires_ms, record.version, record.index) == (("x/z",), None, 1, 2)
