@@ -46,7 +46,7 @@ def _serve(settings: Settings) -> int:
     volume.prepare(settings.target, settings.allow_disk)
     held = volume.lock(settings.target)
     try:
-        return client.run(client.Client(settings, Files(settings.target, settings.file_mode)).run)
+        return client.run(client.Client(settings, Files(settings.target, settings.file_mode, settings.file_group)).run)
     finally:
         os.close(held)
 

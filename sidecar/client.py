@@ -14,7 +14,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from sidecar import credential, memory
@@ -22,13 +22,17 @@ from sidecar.actions import Action, Close, Dial, Exit, Log, LookUp, Place, ReadT
 from sidecar.addresses import Addresses
 from sidecar.credential import Credential, CredentialError
 from sidecar.dialer import order
-from sidecar.files import Files, PlaceError
+from sidecar.files import Files, PlaceError, Rendered
 from sidecar.inventory import Resume
 from sidecar.log import log
 from sidecar.race import NoneReached, race
+from sidecar.render import RenderError
+from sidecar.renderer import Plan, Renderer, finish
 from sidecar.session import Purpose, Session
 from sidecar.settings import Settings
 from sidecar.stream import Stream, connect, explain, tls_context
+from sidecar.told import Told
+from sidecar.wire import codes
 from sidecar.wire.frames import ProtocolError
 
 AGENT: Final = "safe-sidecar/0.1.0"
@@ -38,6 +42,10 @@ LINGER: Final = 1.0
 """Seconds that a superseded generation stays for readers in the middle of a path, and after which memory that only a
 dial or a swap needed is given back."""
 EX_SOFTWARE: Final = 70
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _reason(dial: Dial, error: Exception) -> str:
@@ -64,6 +72,10 @@ class Client:
         self._timer: asyncio.TimerHandle | None = None
         self._releasing: asyncio.TimerHandle | None = None
         self._status: dict[str, Any] = {}
+        self._renderer = Renderer(settings.render, files)
+        self._placing: asyncio.Task[None] | None = None
+        self._next: Place | None = None
+        self._told = Told(settings.notify, self._tell_node) if settings.notify and settings.mode == "run" else None
         self._exit: asyncio.Future[int]
         self._session: Session
 
@@ -128,7 +140,7 @@ class Client:
     def _woken(self) -> None:
         self._run(self._session.woken(time.monotonic(), self._chance()))
 
-    def _dialed(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._crashed(task.get_loop(), {"exception": error})
 
@@ -165,7 +177,7 @@ class Client:
             log(action.text)
         elif isinstance(action, Dial):
             self._dialing = asyncio.get_running_loop().create_task(self._dial(action))
-            self._dialing.add_done_callback(self._dialed)
+            self._dialing.add_done_callback(self._ended)
         elif isinstance(action, LookUp):
             self._addresses.refresh(action.nodes)
         elif isinstance(action, Close):
@@ -186,8 +198,11 @@ class Client:
     def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._dialing is not None:
-            self._dialing.cancel()
+        for task in (self._dialing, self._placing):
+            if task is not None:
+                task.cancel()
+        if self._told is not None:
+            self._told.cancel()
         self._close()
 
     def _close(self) -> None:
@@ -213,30 +228,78 @@ class Client:
         self._run(self._session.connected(time.monotonic(), route, held.token, self._remaining(held)))
 
     def _place(self, action: Place) -> None:
-        now, wall = time.monotonic, time.time_ns() // 1_000_000
+        """Now, or behind the one whose templates are being rendered. Only the last that waits counts: each holds all
+        that is not in the files yet."""
+        if self._placing is not None:
+            self._next = action
+            return
         try:
-            swapped = self._files.apply(action.changes, self._own, action.index, action.complete, action.floors)
+            plan = self._renderer.plan(action.changes, self._own)
+        except (RenderError, PlaceError) as error:
+            self._place_failed(error)
+            return
+        if not plan.sources:
+            self._swap(action, plan.rendered)
+            return
+        self._placing = asyncio.get_running_loop().create_task(self._place_rendered(action, plan))
+        self._placing.add_done_callback(self._ended)
+
+    async def _place_rendered(self, action: Place, plan: Plan) -> None:
+        failure: RenderError | None = None
+        try:
+            rendered = await finish(plan, self._own)
+        except RenderError as error:
+            failure, rendered = error, {}
+        self._placing = None
+        if failure is not None:
+            self._place_failed(failure)
+        else:
+            self._swap(action, rendered)
+        following, self._next = self._next, None
+        if following is not None and not self._exit.done():
+            self._place(following)
+
+    def _swap(self, action: Place, rendered: Mapping[str, Rendered]) -> None:
+        ready = self._files.manifest.complete
+        try:
+            swapped = self._files.apply(
+                action.changes, self._own, action.index, action.complete, action.floors, rendered
+            )
         except PlaceError as error:
-            log(f"{error} ({error.code})")
-            if error.damaged:
-                self._close()
-                self._begin()
-            else:
-                self._run(self._session.place_failed(now(), wall, error.code))
+            self._place_failed(error)
             return
         if swapped:
-            self._placed(action)
-        self._run(self._session.placed(now(), wall))
+            self._placed(action, ready)
+        self._run(self._session.placed(time.monotonic(), wall_ms(), action))
 
-    def _placed(self, action: Place) -> None:
+    def _place_failed(self, error: RenderError | PlaceError) -> None:
+        if isinstance(error, RenderError):
+            log(f"{error} ({codes.RENDER_FAILED}); the files in place are kept")
+            self._run(self._session.place_failed(time.monotonic(), wall_ms(), codes.RENDER_FAILED, str(error)))
+            return
+        log(f"{error} ({error.code})")
+        if error.damaged:
+            self._next = None  # of a session that ends here; the nodes send it again
+            self._close()
+            self._begin()
+        else:
+            self._run(self._session.place_failed(time.monotonic(), wall_ms(), error.code))
+
+    def _placed(self, action: Place, ready: bool) -> None:
+        """`ready`: the first whole set was in place before, so that the application may be running."""
         changed = [
             f"{name} v{secret.version}" if secret else f"{name} removed" for name, secret in action.changes.items()
         ]
         shown = ", ".join(changed[:8]) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")
         log(f"placed {shown or 'the first set'} at index {action.index}")
+        if self._told is not None and self._files.changed:
+            self._told.swapped(ready)
         if old := self._files.superseded:
             asyncio.get_running_loop().call_later(LINGER, self._files.sweep, old)
         self._release_later()
+
+    def _tell_node(self, error: str, count: int, failed: int) -> None:
+        self._run(self._session.notified(time.monotonic(), wall_ms(), error, count, failed))
 
     def _release_later(self) -> None:
         """Once, however many dials and swaps there were in the meantime."""
@@ -273,7 +336,7 @@ class Client:
         if status == self._status:
             return
         self._status = status
-        at_ms, rss = time.time_ns() // 1_000_000, memory.resident_kib()
+        at_ms, rss = wall_ms(), memory.resident_kib()
         whole = {"pod": self._settings.pod, "instance": self._instance, **status, "rss_kib": rss, "at_ms": at_ms}
         try:
             self._files.write_status(whole)

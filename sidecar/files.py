@@ -23,10 +23,13 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sidecar import manifest as mf
+from sidecar import rules
 from sidecar.manifest import Entry, Manifest
 from sidecar.wire import codes, names
 from sidecar.wire.messages import Secret
@@ -55,30 +58,50 @@ class PlaceError(Exception):
         self.damaged = damaged
 
 
-def _write(path: str, data: bytes, mode: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A rendered file of the next generation: `data`, or None for the one that is in force. `checksum`: what asked."""
+
+    checksum: int
+    data: bytes | None = field(default=None, repr=False)
+    mode: int | None = None
+
+
+def _write(path: str, data: bytes, mode: int, group: int | None = None) -> None:
     """A new file, readable by nobody else before it is whole."""
     descriptor = os.open(path, _CREATE, 0o600)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
+        if group is not None:
+            os.fchown(descriptor, -1, group)
         os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
 
 
-def _folder(path: str) -> None:
+def _folder(path: str, group: int | None = None) -> None:
+    """Not left to the umask; setgid stays if the parent has it: that is how the kubelet hands fsGroup down."""
     os.mkdir(path, 0o700)
-    os.chmod(path, FOLDER_MODE)  # not left to the umask
+    if group is not None:
+        os.chown(path, -1, group)
+    os.chmod(path, FOLDER_MODE | os.stat(path).st_mode & stat.S_ISGID)
 
 
-def _carry(old: str, new: str, mode: int) -> None:
+def _carry(old: str, new: str, group: int | None) -> None:
     """The same file in the next generation. A copy where a link is not allowed (another user's file)."""
     try:
         os.link(old, new, follow_symlinks=False)
     except PermissionError:
         with open(old, "rb") as file:
-            _write(new, file.read(), mode)
+            _write(new, file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode), group)
+
+
+def _same(one: Manifest, other: Manifest) -> bool:
+    """Whether two generations hold the same."""
+    held = (one.secrets, one.rendered, one.complete)
+    return held == (other.secrets, other.rendered, other.complete)
 
 
 def _remove_tree(path: str) -> None:
@@ -97,13 +120,15 @@ def _remove_tree(path: str) -> None:
 class Files:
     """The mount of one pod. Not for two writers: hold volume.lock() first. Call recover() before anything else."""
 
-    def __init__(self, root: str, file_mode: int = 0o444) -> None:
+    def __init__(self, root: str, file_mode: int = 0o444, file_group: int | None = None) -> None:
         self._root = root
         self._mode = file_mode
+        self._group = file_group
         self._current = ""  # name of the generation in force
         self._last = 0  # highest generation number seen
         self._kept: list[str] = []  # superseded, not swept yet
         self.manifest = Manifest()
+        self.changed = False  # whether the last swap changed what an application reads
 
     def recover(self) -> Manifest:
         """Understand what an earlier run left, and clean up after a crash at any point of it.
@@ -124,10 +149,15 @@ class Files:
                     os.unlink(entry.path)
         self._kept.clear()
         found = found or Manifest()
-        whole = {name: entry for name, entry in found.secrets.items() if self._whole(entry)}
-        self.manifest = Manifest(found.index, found.complete, whole, found.floors)
+        whole = {
+            name: entry
+            for name, entry in found.secrets.items()
+            if all(self._is_file(path) for _, path in entry.files())
+        }
+        rendered = {path: checksum for path, checksum in found.rendered.items() if self._is_file(path)}
+        self.manifest = Manifest(found.index, found.complete, whole, found.floors, rendered)
         with contextlib.suppress(OSError, PlaceError):
-            for _ in self._link_up(whole, []):
+            for _ in self._link_up(mf.tops(whole.values(), rendered), []):
                 pass
         return self.manifest
 
@@ -138,15 +168,17 @@ class Files:
         index: int,
         complete: bool,
         floors: Mapping[str, int],
+        rendered: Mapping[str, Rendered] | None = None,
     ) -> bool:
-        """The next generation: what is in place, with these changes (None removes). True if a swap was needed.
+        """The next generation: what is in place, with these changes (None removes), and exactly these rendered files.
+        True if a swap was needed.
 
         `own`: the pod's namespace, whose secrets lie at the top. Raises PlaceError; then nothing has changed.
         """
         for attempt in (1, 2):
             try:
                 before = self._current
-                for _ in self.steps(changes, own, index, complete, floors):
+                for _ in self.steps(changes, own, index, complete, floors, rendered):
                     pass
                 return self._current != before
             except PlaceError as error:
@@ -154,6 +186,18 @@ class Files:
                     raise
                 self.sweep()
         raise AssertionError("the second attempt returns or raises")
+
+    def read(self, name: str) -> dict[str, bytes]:
+        """The fields of a secret in force. Raises PlaceError."""
+        found = {}
+        for item, path in self.manifest.secrets[name].files():
+            try:
+                with open(f"{self._path(self._current)}/{path}", "rb") as file:
+                    found[item] = file.read()
+            except OSError as error:
+                gone = error.errno == errno.ENOENT
+                raise PlaceError(codes.WRITE_FAILED, f"{path} cannot be read: {error.strerror}", gone) from None
+        return found
 
     @property
     def superseded(self) -> str:
@@ -183,20 +227,24 @@ class Files:
         index: int,
         complete: bool,
         floors: Mapping[str, int],
+        rendered: Mapping[str, Rendered] | None = None,
     ) -> Iterator[None]:
         """apply(), pausing after each change to the file system. Abandoning it is what a crash is."""
+        rendered = rendered or {}
         try:
-            target = self._target(changes, own)
+            target = self._target(changes, own, rendered)
         except ValueError:
             raise PlaceError(codes.WRITE_FAILED, "a secret or a field has a name that is no file name") from None
-        if target == self.manifest.secrets and complete == self.manifest.complete and self._current:
+        sums = {path: each.checksum for path, each in rendered.items()}
+        following = Manifest(index, complete, target, dict(floors), sums)
+        new = any(each.data is not None for each in rendered.values())
+        if self._current and not new and _same(following, self.manifest):
             return
-        following = Manifest(index, complete, target, dict(floors))
         self._last += 1
         generation, made = f"..g{self._last}", [DATA_TMP]
         try:
-            yield from self._build(generation, following, changes)
-            yield from self._link_up(target, made)
+            yield from self._build(generation, following, changes, rendered)
+            yield from self._link_up(mf.tops(target.values(), rendered), made)
             os.symlink(generation, self._path(DATA_TMP))
             yield
             os.rename(self._path(DATA_TMP), self._path(DATA))
@@ -206,11 +254,13 @@ class Files:
         # From here on the new generation is in force, and nothing may raise.
         if self._current:
             self._kept.append(self._current)
+        before = self.manifest
+        self.changed = new or (before.secrets, before.rendered) != (following.secrets, following.rendered)
         self._current, self.manifest = generation, following
         yield
-        yield from self._tidy({entry.top for entry in target.values()})
+        yield from self._tidy(mf.tops(target.values(), rendered))
 
-    def _target(self, changes: Mapping[str, Secret | None], own: str) -> dict[str, Entry]:
+    def _target(self, changes: Mapping[str, Secret | None], own: str, rendered: Iterable[str]) -> dict[str, Entry]:
         """What the next generation holds. Raises ValueError for a name that may not become a path."""
         target = {name: Entry(e.version, mf.layout(name, own), e.fields) for name, e in self.manifest.secrets.items()}
         for name, secret in changes.items():
@@ -221,42 +271,65 @@ class Files:
             if secret.name != name or not fields or not all(map(names.is_field, fields)):
                 raise ValueError("not the fields of this secret")
             target[name] = Entry(secret.version, mf.layout(name, own), fields)
+        for path in rendered:
+            if not rules.is_path(path):
+                raise ValueError("not a path below the mount")
+        for name, entry in target.items():
+            if any(mf.collide(path, mine) for path in rendered for _, mine in entry.files()):
+                target[name] = replace(entry, path=f"{mf.RAW}/{entry.path}")
         return target
 
-    def _build(self, generation: str, following: Manifest, changes: Mapping[str, Secret | None]) -> Iterator[None]:
+    def _build(
+        self,
+        generation: str,
+        following: Manifest,
+        changes: Mapping[str, Secret | None],
+        rendered: Mapping[str, Rendered],
+    ) -> Iterator[None]:
         base = self._path(generation)
-        _folder(base)
+        _folder(base, self._group)
         yield
         folders: set[str] = set()
         for name, entry in following.secrets.items():
             old = self.manifest.secrets.get(name)
-            for field, path in entry.files():
-                parent = ""
-                for part in path.split("/")[:-1]:
-                    parent = f"{parent}/{part}"
-                    if parent not in folders:
-                        _folder(base + parent)
-                        folders.add(parent)
-                        yield
+            for item, path in entry.files():
+                yield from self._parents(base, path, folders)
                 if old and (old.version, old.fields) == (entry.version, entry.fields):
-                    self._carry_over(dict(old.files())[field], f"{base}/{path}")
+                    self._carry_over(dict(old.files())[item], f"{base}/{path}")
                 else:
                     secret = changes[name]
                     assert secret is not None
-                    _write(f"{base}/{path}", secret.fields[field], self._mode)
+                    _write(f"{base}/{path}", secret.fields[item], self._mode, self._group)
                 yield
+        for path, each in rendered.items():
+            yield from self._parents(base, path, folders)
+            if each.data is None:
+                self._carry_over(path, f"{base}/{path}")
+            else:
+                _write(f"{base}/{path}", each.data, self._mode if each.mode is None else each.mode, self._group)
+            yield
         _write(f"{base}/{mf.FILE}", mf.encode(following), 0o444)
         yield
 
+    def _parents(self, base: str, path: str, made: set[str]) -> Iterator[None]:
+        """The folders that `path` needs below `base`, those not in `made`."""
+        parent = ""
+        for part in path.split("/")[:-1]:
+            parent = f"{parent}/{part}"
+            if parent not in made:
+                _folder(base + parent, self._group)
+                made.add(parent)
+                yield
+
     def _carry_over(self, path: str, new: str) -> None:
         try:
-            _carry(f"{self._path(self._current)}/{path}", new, self._mode)
+            _carry(f"{self._path(self._current)}/{path}", new, self._group)
         except FileNotFoundError:
             raise PlaceError(codes.WRITE_FAILED, f"{path} was removed by somebody else", damaged=True) from None
 
-    def _link_up(self, target: Mapping[str, Entry], made: list[str]) -> Iterator[None]:
+    def _link_up(self, tops: set[str], made: list[str]) -> Iterator[None]:
         """The top-level links that are not there yet; each made is added to `made`."""
-        for top in sorted({entry.top for entry in target.values()}):
+        for top in sorted(tops):
             path = self._path(top)
             try:
                 os.symlink(f"{DATA}/{top}", path)
@@ -312,10 +385,7 @@ class Files:
     def _dangles(self, name: str) -> bool:
         return self._ours(name) and not os.path.lexists(f"{self._path(DATA)}/{name}")
 
-    def _whole(self, entry: Entry) -> bool:
-        base = self._path(self._current)
-        return all(
-            os.path.isfile(path) and not os.path.islink(path)
-            for _, name in entry.files()
-            for path in [f"{base}/{name}"]
-        )
+    def _is_file(self, path: str) -> bool:
+        """Whether the generation in force has it."""
+        whole = f"{self._path(self._current)}/{path}"
+        return os.path.isfile(whole) and not os.path.islink(whole)

@@ -137,16 +137,16 @@ class Inventory:
         """All that is due, as one change of the files."""
         return Place(dict(self._due), self.index, self._complete_after(), self._floors)
 
-    def placed(self) -> None:
-        """It is in the files."""
-        for name, change in self._due.items():
+    def placed(self, place: Place) -> None:
+        """That one is in the files. What came since stays due."""
+        for name, change in place.changes.items():
             if change is None:
                 self.held.pop(name, None)
             else:
                 self.held[name] = change.version
-        self.placed_index = self.index
-        self.complete = self._complete_after()
-        self._due.clear()
+            if name in self._due and self._due[name] is change:
+                del self._due[name]
+        self.placed_index, self.complete = place.index, place.complete
 
     def _upcoming(self, name: str) -> int:
         """The version that would be in the files if everything known were placed; 0 for none."""

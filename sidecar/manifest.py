@@ -12,8 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sidecar import rules
 from sidecar.wire import names
 
+RAW: Final = "..raw"
+"""Folder of a generation for the own files of secrets whose place a rendered file takes. No link leads to it."""
 FILE: Final = "..manifest.json"
 FORMAT: Final = 1
 MAX_BYTES: Final = 8 << 20
@@ -42,15 +45,28 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One generation. `floors`: the lowest version acceptable by name, also of secrets removed."""
+    """One generation. `floors`: the lowest version acceptable by name, also of secrets removed. `rendered`: path below
+    the mount of each rendered file -> a checksum of what asked for it."""
 
     index: int = 0
     complete: bool = False
     secrets: Mapping[str, Entry] = field(default_factory=dict)
     floors: Mapping[str, int] = field(default_factory=dict)
+    rendered: Mapping[str, int] = field(default_factory=dict)
 
     def versions(self) -> dict[str, int]:
         return {name: entry.version for name, entry in self.secrets.items()}
+
+
+def collide(one: str, other: str) -> bool:
+    """Whether one of two paths would be the other, or a folder and a file at once."""
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+
+
+def tops(entries: Iterable[Entry], rendered: Iterable[str]) -> set[str]:
+    """The entries of the mount's own listing through which all of them are reached."""
+    found = {entry.top for entry in entries} | {path.partition("/")[0] for path in rendered}
+    return found - {RAW}
 
 
 def layout(name: str, own: str) -> str:
@@ -75,6 +91,7 @@ def encode(manifest: Manifest) -> bytes:
         "complete": manifest.complete,
         "secrets": secrets,
         "floors": dict(manifest.floors),
+        "rendered": dict(manifest.rendered),
     }
     return json.dumps(body, separators=(",", ":")).encode("ascii")
 
@@ -92,7 +109,7 @@ def _entry(name: str, body: Any) -> Entry:
     if not all(type(item) is str and names.is_field(item) for item in fields):
         raise ValueError("not a list of fields")
     namespace = name.partition("/")[0]
-    if path not in (layout(name, namespace), layout(name, "")):
+    if type(path) is not str or path.removeprefix(f"{RAW}/") not in (layout(name, namespace), layout(name, "")):
         raise ValueError("not the path of this secret")
     return Entry(_count(body["version"], 1), path, tuple(fields))
 
@@ -107,7 +124,10 @@ def decode(data: bytes) -> Manifest | None:
         secrets = {name: _entry(name, entry) for name, entry in body["secrets"].items()}
         if not all(map(names.is_secret, floors)) or len({entry.path for entry in secrets.values()}) != len(secrets):
             return None
-        return Manifest(_count(body["index"], 0), body["complete"], secrets, floors)
+        rendered = {path: _count(sum_, 0) for path, sum_ in body.get("rendered", {}).items()}
+        if not all(map(rules.is_path, rendered)):
+            return None
+        return Manifest(_count(body["index"], 0), body["complete"], secrets, floors, rendered)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

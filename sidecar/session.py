@@ -10,10 +10,10 @@ What it refuses to do: touch sockets, files or clocks. What the set becomes is i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sidecar.actions import Action, Close, Dial, Exit, Log, LookUp, ReadToken, Send, Wait
+from sidecar.actions import Action, Close, Dial, Exit, Log, LookUp, Place, ReadToken, Send, Wait
 from sidecar.credential import next_look
 from sidecar.dialer import SPREAD, Dialer, Route
 from sidecar.inventory import MAX_PENDING, Inventory, Resume
@@ -35,6 +35,9 @@ intervals a node grants its clients, because leaving costs a sidecar nothing, an
 cost altogether."""
 REPLACE: Final = 5.0
 """Seconds before files that could not be written (a full volume) are tried again."""
+RENDER_AGAIN: Final = 60.0
+"""The same for a file that could not be rendered: only new secrets or another template can mend that, and a SYNC tries
+anyway. A minute, because each attempt may start a process."""
 REPEAT: Final = 60.0
 """Seconds before a failure that persists is logged again."""
 MAX_TOLD: Final = 64
@@ -76,6 +79,9 @@ class Session:
         self._place_at: float | None = None
         self._deadline: float | None = None
         self._last_live = 0.0
+        self._fresh_at = 0.0  # last moment in touch with the majority, while not so now
+        self._render = ""
+        self._notify = m.Report()  # its notify fields: what became of the last notification
         self._told_stale = False
         self._error = ""
         self._trouble = ""  # the last failure in words
@@ -107,6 +113,10 @@ class Session:
             "secrets": dict(sorted(self._set.held.items())),
             "missing": {name: self._set.why(name) for name in self._set.missing()},
             "error": self._error,
+            "render": self._render,
+            "notify": self._notify.notify,
+            "notified": self._notify.notified,
+            "notify_failed": self._notify.notify_failed,
             "trouble": self._trouble,
         }
 
@@ -114,7 +124,7 @@ class Session:
 
     def start(self, now: float, chance: float) -> list[Action]:
         """Once, first. `chance` chooses the node to begin with, so that a thousand sidecars spread over all."""
-        self._last_live = now
+        self._last_live = self._fresh_at = now
         if self._purpose.mode == "init":
             self._deadline = now + self._purpose.deadline
         return self._end(now, [self._dial(now, chance)])
@@ -161,7 +171,7 @@ class Session:
         elif isinstance(message, m.Ping):
             actions = [Send(m.Pong(message.n))]
         elif isinstance(message, m.Stale):
-            actions = self._set_stale(message.stale)
+            actions = self._set_stale(now, message.stale)
         elif isinstance(message, m.Denied):
             actions = self._deny(message)
         elif isinstance(message, m.Welcome):
@@ -172,16 +182,23 @@ class Session:
             actions = self._refused(now, chance, message)
         return self._end(now, actions)
 
-    def placed(self, now: float, wall_ms: int) -> list[Action]:
-        """The last Place is in the files."""
-        self._set.placed()
-        self._place_at, self._error = None, ""
-        return self._end(now, [*self._receipt(wall_ms, ""), *self._finished()])
+    def placed(self, now: float, wall_ms: int, place: Place) -> list[Action]:
+        """This Place is in the files. Others may have been asked for meanwhile."""
+        self._set.placed(place)
+        self._place_at, self._error, self._render = None, "", ""
+        return self._end(now, [*self._receipt(now, wall_ms, ""), *self._finished()])
 
-    def place_failed(self, now: float, wall_ms: int, code: str) -> list[Action]:
-        """The last Place is not in the files, and what was there before still is."""
-        self._place_at, self._error = now + REPLACE, code
-        return self._end(now, self._receipt(wall_ms, code))
+    def place_failed(self, now: float, wall_ms: int, code: str, render: str = "") -> list[Action]:
+        """A Place is not in the files, and what was there before still is. `render`: the file that could not be made,
+        and why, if that is the reason; never with a value."""
+        self._place_at = now + (RENDER_AGAIN if render else REPLACE)
+        self._error, self._render = code, render[: m.MAX_TEXT]
+        return self._end(now, self._receipt(now, wall_ms, code))
+
+    def notified(self, now: float, wall_ms: int, error: str, count: int, failed: int) -> list[Action]:
+        """What became of telling the application; how often it was told and how often in vain."""
+        self._notify = m.Report(notify=error[: m.MAX_TEXT], notified=count, notify_failed=failed)
+        return self._end(now, self._receipt(now, wall_ms, self._error))
 
     def token(self, now: float, token: str, remaining: float | None) -> list[Action]:
         """The token file, read again; "" if it could not be."""
@@ -240,6 +257,8 @@ class Session:
     def _drop(self, now: float) -> None:
         if self._phase == "live":
             self._last_live = now
+            if not self._stale:
+                self._fresh_at = now
         self._set.drop()
         self._enter("idle", now)
 
@@ -253,7 +272,7 @@ class Session:
         self._trouble, self._told_stale = "", False
         if self._place_at is None and not self._set.pending:
             self._error = ""
-        return [Log(f"connected to {self._node} at index {welcome.index}"), *self._set_stale(welcome.stale)]
+        return [Log(f"connected to {self._node} at index {welcome.index}"), *self._set_stale(now, welcome.stale)]
 
     def _behind(self, now: float, chance: float, node: str, index: int) -> list[Action]:
         """Older than what we have: nothing of it may reach the files, whatever this node believes."""
@@ -308,13 +327,15 @@ class Session:
     def _sync(self, now: float, chance: float, sync: m.Sync) -> list[Action]:
         if sync.index < self._set.index:
             return self._behind(now, chance, self._node, sync.index)
-        actions = self._set_stale(sync.stale)
+        actions = self._set_stale(now, sync.stale)
         return [*actions, *map(Log, self._set.commit(sync)), self._set.place()]
 
-    def _set_stale(self, stale: bool) -> list[Action]:
+    def _set_stale(self, now: float, stale: bool) -> list[Action]:
         if stale == self._stale:
             return []
         self._stale = stale
+        if stale and self._since < now:
+            self._fresh_at = now
         if stale:
             return [Log(f"{self._node} has no quorum: what it delivers may not be the newest")]
         return [Log(f"{self._node} is in touch with the majority again")]
@@ -326,15 +347,17 @@ class Session:
 
     # -- receipts --------------------------------------------------------------------------------------------------
 
-    def _receipt(self, wall_ms: int, error: str) -> list[Action]:
+    def _receipt(self, now: float, wall_ms: int, error: str) -> list[Action]:
         if self._phase != "live":
             return []
-        return [Send(m.Receipt(self._set.placed_index, dict(self._set.held), error, wall_ms))]
+        stale_ms = max(0, int((now - self._fresh_at) * 1000)) if self._stale else 0
+        report = replace(self._notify, render=self._render, staleness_ms=stale_ms)
+        return [Send(m.Receipt(self._set.placed_index, dict(self._set.held), error, wall_ms, report))]
 
     # -- the ends of an init run, and the clock ----------------------------------------------------------------------
 
     def _finished(self) -> list[Action]:
-        if self._purpose.mode != "init" or not self._set.full:
+        if self._purpose.mode != "init" or not self._set.full or self._set.pending:
             return []
         if self._set.missing():
             return [Log(f"waiting for {self._set.why_missing()}")]
@@ -342,8 +365,9 @@ class Session:
 
     def _too_late(self) -> list[Action]:
         waited = f"after {self._purpose.deadline:g} s"
+        also = f"; missing: {self._set.why_missing()}" if self._set.missing() else ""
         if self._place_at is not None:
-            end = Exit(1, f"the files could not be written ({self._error}) {waited}")
+            end = Exit(1, f"the files could not be written {waited}: {self._render or self._error}{also}")
         elif self._set.full and self._set.missing():
             end = Exit(1, f"still missing {waited}: {self._set.why_missing()}")
         elif self._dialer.refusals:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from sidecar import rules
+from sidecar.rules import Notify, Rule
 from sidecar.wire import messages, names
 
 ALLOW_DISK: Final = "write-plaintext-to-disk"
@@ -36,7 +38,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one sidecar needs to know. Times in seconds; `secrets` empty: everything granted to this pod."""
+    """What one sidecar needs to know. Times in seconds; `secrets` empty: everything granted to this pod; `file_group`
+    None: what the folder gives (its own group if it is setgid, as the kubelet makes it for fsGroup)."""
 
     mode: str
     target: str
@@ -47,6 +50,9 @@ class Settings:
     pod: str = "unknown"
     deadline: float = 60.0
     file_mode: int = 0o444
+    file_group: int | None = None
+    render: tuple[Rule, ...] = ()
+    notify: Notify | None = None
     allow_disk: bool = False
     max_staleness: float = 0.0
 
@@ -94,14 +100,29 @@ def _seconds(env: Mapping[str, str], key: str, default: float, low: float) -> fl
 
 def _file_mode(text: str) -> int:
     try:
-        mode = int(text, 8)
-    except ValueError:
-        raise SettingsError(f"SAFE_FILE_MODE {text!r} is not an octal number such as 0444") from None
-    # Within 0666: a secret is never executable. The owner must be able to read, or the sidecar could not carry an
-    # unchanged file over to the next generation.
-    if mode & ~0o666 or not mode & 0o400:
-        raise SettingsError(f"SAFE_FILE_MODE {text!r} must lie within 0666 and include 0400")
-    return mode
+        return rules.file_mode(text)
+    except ValueError as error:
+        raise SettingsError(f"SAFE_FILE_MODE {error}") from None
+
+
+def _file_group(text: str) -> int | None:
+    if text and (not text.isascii() or not text.isdigit() or int(text) >= 1 << 31):
+        raise SettingsError("SAFE_FILE_GROUP must be a numeric group id")
+    return int(text) if text else None
+
+
+def _render(text: str) -> tuple[Rule, ...]:
+    try:
+        return rules.render(text)
+    except ValueError as error:
+        raise SettingsError(f"SAFE_RENDER: {error}") from None
+
+
+def _notify(text: str) -> Notify | None:
+    try:
+        return rules.notify(text)
+    except ValueError as error:
+        raise SettingsError(f"SAFE_NOTIFY: {error}") from None
 
 
 def _pod(text: str) -> str:
@@ -149,6 +170,9 @@ def load(env: Mapping[str, str], mode: str = "") -> Settings:
         pod=_pod(env.get("SAFE_POD") or socket.gethostname() or "unknown"),
         deadline=_seconds(env, "SAFE_DEADLINE", 60.0, 0.1),
         file_mode=_file_mode(env.get("SAFE_FILE_MODE") or "0444"),
+        file_group=_file_group(env.get("SAFE_FILE_GROUP", "")),
+        render=_render(env.get("SAFE_RENDER", "")),
+        notify=_notify(env.get("SAFE_NOTIFY", "")),
         allow_disk=allow == ALLOW_DISK,
         max_staleness=_seconds(env, "SAFE_MAX_STALENESS", 0.0, 0.0),
     )

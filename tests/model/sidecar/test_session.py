@@ -43,6 +43,9 @@ class SidecarLife(RuleBasedStateMachine):
         self.wait = None
         self.exited = False
         self.fail_places = False
+        self.slow_places = False
+        self.in_flight = None  # a Place whose templates are being rendered
+        self.queued = None  # and the last one asked for meanwhile
         self.vouched = set()  # names HELLO or a SECRET named on this stream and no GONE took back
         self.spoken = {}  # name -> last word of this stream's open batch: a version, or "gone"
         self.word = {}  # name -> last committed word, on any stream
@@ -58,6 +61,7 @@ class SidecarLife(RuleBasedStateMachine):
         purpose = Purpose("pod", "i", "agent", self.want, self.mode, 1e6, 50.0)
         self.session = Session(NODES, purpose, self.disk)
         self.stream, self.dialling, self.exited = None, False, False
+        self.in_flight = self.queued = None
         self.run(self.session.start(self.now, at))
 
     # -- the shell, as a machine that checks every order it is given -------------------------------------------------
@@ -120,9 +124,20 @@ class SidecarLife(RuleBasedStateMachine):
                 assert change.version >= max(before, self.highest.get(one, 0)), f"{one} would go back"
                 assert not self.want or one in self.want
         assert action.index >= self.disk.index
+        if self.in_flight is not None:
+            self.queued = action
+        elif self.slow_places:
+            self.in_flight = action
+        else:
+            self.carry_out(action)
+
+    def carry_out(self, action):
+        assert action.index >= self.disk.index
         if self.fail_places:
             self.run(self.session.place_failed(self.now, 1, codes.NO_SPACE))
             return
+        for one, change in action.changes.items():
+            assert change is None or change.version >= self.highest.get(one, 0), f"{one} would go back"
         held = {**self.disk.held}
         for one, change in action.changes.items():
             held.pop(one, None)
@@ -131,7 +146,7 @@ class SidecarLife(RuleBasedStateMachine):
                 self.highest[one] = change.version
         if action.changes or action.complete != self.disk.complete:  # else the files do not swap, and keep their index
             self.disk = Resume(held, dict(action.floors), action.index, action.complete)
-        self.run(self.session.placed(self.now, 1))
+        self.run(self.session.placed(self.now, 1, action))
 
     # -- the world ---------------------------------------------------------------------------------------------------
 
@@ -258,6 +273,29 @@ class SidecarLife(RuleBasedStateMachine):
     )
     def anything_else(self, message, at):
         self.tell(message, at)
+
+    @rule(slow=st.booleans())
+    def rendering(self, slow):
+        """Whether placing takes its time from now on."""
+        self.slow_places = slow
+
+    @precondition(lambda self: self.alive() and self.in_flight is not None)
+    @rule(fails=FAILS)
+    def rendered(self, fails):
+        """The one under way ends, and the last of those that waited is next."""
+        self.fail_places = fails
+        action, self.in_flight = self.in_flight, None
+        self.carry_out(action)
+        following, self.queued = self.queued, None
+        if following is not None and not self.exited:
+            self.place_again(following)
+
+    def place_again(self, action):
+        """As the shell does: what it holds was checked when it was asked for."""
+        if self.slow_places:
+            self.in_flight = action
+        else:
+            self.carry_out(action)
 
     @precondition(lambda self: self.alive() and self.stream is not None)
     @rule(at=chance)

@@ -19,7 +19,7 @@ def place(made, *secrets, gone=(), index=10, full=True):
         made.gone(m.Gone(name, codes.DELETED))
     made.commit(m.Sync(index, False, full))
     action = made.place()
-    made.placed()
+    made.placed(action)
     return action
 
 

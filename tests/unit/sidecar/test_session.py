@@ -49,7 +49,7 @@ def deliver(session, *messages, now=1.0):
         for action in session.received(now, CHANCE, message):
             actions.append(action)
             if isinstance(action, Place):
-                actions += session.placed(now, 1000)
+                actions += session.placed(now, 1000, action)
     return actions
 
 
@@ -294,7 +294,7 @@ def test_a_full_volume_keeps_the_batch_and_tries_again():
     session.lost(2.5, CHANCE, "gone")
     [place] = of(Place, session.woken(1 + s.REPLACE, CHANCE))
     assert place.changes["a/b"].version == 2
-    session.placed(7, 2000)
+    session.placed(7, 2000, place)
     assert session.held == {"a/b": 2} and session.status(7)["error"] == ""
 
 

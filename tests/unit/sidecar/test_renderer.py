@@ -1,0 +1,153 @@
+"""Which files are rendered anew, from what, and what a failure leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from sidecar.files import Files, PlaceError
+from sidecar.render import RenderError
+from sidecar.renderer import Renderer, finish
+from sidecar.rules import MAX_TEMPLATE, Rule, render
+from sidecar.wire.messages import Secret
+
+
+def secret(name, version=1, **fields):
+    return Secret(name, version, version, fields or {"value": b"v%d" % version})
+
+
+class Pod:
+    def __init__(self, root, text):
+        self.root = root
+        self.files = Files(str(root))
+        self.files.recover()
+        self.renderer = Renderer(render(text), self.files)
+
+    async def place(self, *secrets, gone=(), complete=True):
+        changes = {one.name: one for one in secrets} | dict.fromkeys(gone)
+        rendered = await finish(self.renderer.plan(changes, "shop"), "shop")
+        return self.files.apply(changes, "shop", 1, complete, {}, rendered)
+
+    def anew(self, *secrets):
+        """Paths that a change of these would render again."""
+        plan = self.renderer.plan({one.name: one for one in secrets}, "shop")
+        return {path for path, each in plan.rendered.items() if each.data is not None} | {s[0] for s in plan.sources}
+
+
+async def test_only_what_has_changed_is_rendered(memory):
+    pod = Pod(memory, "db.env=env:db; api.json=json:api; all.yaml=yaml")
+    assert await pod.place(secret("shop/db"), secret("shop/api"))
+    assert pod.anew() == set()
+    assert pod.anew(secret("shop/api", 2)) == {"api.json", "all.yaml"}
+    before = (memory / "db.env").stat().st_ino
+    assert await pod.place(secret("shop/api", 2))
+    assert (memory / "db.env").stat().st_ino == before, "the same file, linked"
+    assert (memory / "api.json").read_text() == '{\n  "api": "v2"\n}\n'
+    assert (memory / "all.yaml").read_text() == '"api": "v2"\n"db": "v1"\n', "the other value was read from the files"
+    assert not await pod.place()
+
+
+async def test_another_rule_is_another_file(memory):
+    await Pod(memory, "x=env:db; y=json").place(secret("shop/db"))
+    pod = Pod(memory, "x=json:db")
+    assert await pod.place()
+    assert json.loads((memory / "x").read_text()) == {"db": "v1"} and not os.path.lexists(memory / "y")
+
+
+async def test_another_template_is_another_file(memory, tmp_path):
+    template = tmp_path / "t.j2"
+    template.write_text("one {{ secret('db') }}")
+    pod = Pod(memory, f"x=template:{template}")
+    await pod.place(secret("shop/db"))
+    assert (memory / "x").read_text() == "one v1"
+    template.write_text("two {{ secret('db') }}")
+    assert await pod.place()
+    assert (memory / "x").read_text() == "two v1"
+
+
+async def test_a_rendered_file_that_somebody_removed_is_made_again(memory):
+    await Pod(memory, "x=env").place(secret("shop/db"))
+    (memory / "..data" / "x").unlink()
+    again = Pod(memory, "x=env")
+    assert await again.place() and (memory / "x").read_text() == "DB=v1\n"
+
+
+async def test_a_removal_is_in_the_next_rendering(memory):
+    pod = Pod(memory, "x=env; y=env:db")
+    await pod.place(secret("shop/db"), secret("shop/api"))
+    await pod.place(gone=["shop/api"])
+    assert (memory / "x").read_text() == "DB=v1\n"
+    with pytest.raises(RenderError, match="y: shop/db is not in place"):
+        await pod.place(gone=["shop/db"])
+    assert (memory / "db").read_text() == "v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "path"),
+    [
+        ("shop/app", {}, "app"),
+        ("shop/app", {}, "app/conf"),
+        ("shop/app", {"user": b"u", "x": b"x"}, "app"),
+        ("shop/app", {"user": b"u", "x": b"x"}, "app/user"),
+        ("shop/app", {"user": b"u", "x": b"x"}, "app/user/a"),
+    ],
+)
+async def test_a_rendered_file_goes_before_a_secret_of_its_name(memory, name, fields, path):
+    pod = Pod(memory, f"{path}=json")
+    await pod.place(secret(name, **fields), secret("shop/other"))
+    assert (memory / path).is_file() and (memory / "other").is_file()
+    hidden = sorted(
+        str(each.relative_to(memory / "..data" / "..raw")) for each in (memory / "..data" / "..raw").rglob("*")
+    )
+    assert hidden == (["app", "app/user", "app/x"] if fields else ["app"])
+    assert {each for each in os.listdir(memory) if not each.startswith("..")} == {"app", "other"}
+    assert Files(str(memory)).recover().versions() == {name: 1, "shop/other": 1}
+    assert await pod.place(secret(name, 2, **fields))
+    plain = Pod(memory, "")
+    assert await plain.place()
+    assert (memory / "app" / "x" if fields else memory / "app").read_bytes() in (b"x", b"v2")
+
+
+async def test_a_rendered_file_beside_the_fields_of_a_secret(memory):
+    await Pod(memory, "api/url=env:api").place(secret("shop/api", user=b"u", password=b"p"))
+    assert (memory / "api/user").read_bytes() == b"u" and (memory / "api/url").read_bytes() == b"PASSWORD=p\nUSER=u\n"
+
+
+async def test_its_own_mode(memory):
+    pod = Pod(memory, '[{"path": "x", "format": "env", "mode": "0400"}, {"path": "y", "format": "env"}]')
+    await pod.place(secret("shop/db"))
+    assert [(memory / name).stat().st_mode & 0o777 for name in "xy"] == [0o400, 0o444]
+    await pod.place(gone=["shop/never"])
+    assert (memory / "x").stat().st_mode & 0o777 == 0o400
+
+
+@pytest.mark.parametrize("content", [None, b"\xff", b"x" * (MAX_TEMPLATE + 1), b"{{ x"])
+async def test_a_template_file_that_cannot_be_used_is_named(memory, tmp_path, content):
+    path = tmp_path / "t.j2"
+    if content is not None:
+        path.write_bytes(content)
+    pod = Pod(memory, f"x=template:{path}; y=env")
+    with pytest.raises(RenderError, match=r"^x: "):
+        await pod.place(secret("shop/db"))
+    assert [name for name in os.listdir(memory) if name != "..data"] == [], "nothing of it is there"
+
+
+async def test_a_value_in_force_that_cannot_be_read_is_damage(memory):
+    pod = Pod(memory, "x=env")
+    await pod.place(secret("shop/db"), secret("shop/api"))
+    (memory / "..data" / "db").unlink()
+    with pytest.raises(PlaceError) as caught:
+        await pod.place(secret("shop/api", 2))
+    assert caught.value.damaged
+
+
+def test_no_repr_shows_a_value(memory):
+    pod = Pod(memory, "x=env")
+    plan = pod.renderer.plan({"shop/db": secret("shop/db", value=b"canary")}, "shop")
+    assert "canary" not in repr(plan)
+
+
+def test_rules_are_values():
+    assert repr(Rule("x", "env")) == repr(Rule("x", "env")), "the checksum of a rule is made of it"
