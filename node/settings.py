@@ -72,6 +72,7 @@ class Settings:
     api_token: Path = ACCOUNT / "token"
     review_grace: float = 3600.0
     admin_socket: Path | None = None
+    admin_rate: int = 5000
     heartbeat: float = 0.05
     election_min: float = 0.25
     election_max: float = 0.5
@@ -93,6 +94,10 @@ class Settings:
             if "{name}" not in self.peer_template:
                 raise Fatal("SAFE_PEER_TEMPLATE must hold {name}", hint="for example {name}.safe-peers:8300")
             Address.parse(self.peer_template)
+        if self.admin_rate < 1:
+            raise Fatal(
+                "SAFE_ADMIN_RATE must be a whole number above 0", hint="tokens a second; see node/admin/DESIGN.md"
+            )
         if self.snapshot_bytes < 1 << 16:
             raise Fatal("SAFE_SNAPSHOT_BYTES below 65536 would snapshot on every write")
         if not GRACE[0] <= self.review_grace <= GRACE[1]:
@@ -189,8 +194,10 @@ def load(env: Mapping[str, str]) -> Settings:
     try:
         election = float(low), float(high)
         snapshot_bytes = int(env.get("SAFE_SNAPSHOT_BYTES", str(64 << 20)))
+        admin_rate = int(env.get("SAFE_ADMIN_RATE", "5000"))
     except ValueError:
-        raise Fatal("SAFE_ELECTION must be MIN:MAX in seconds, SAFE_SNAPSHOT_BYTES an integer") from None
+        what = "SAFE_ELECTION must be MIN:MAX in seconds, SAFE_SNAPSHOT_BYTES and SAFE_ADMIN_RATE integers"
+        raise Fatal(what) from None
     peers = _peers(env["SAFE_PEERS"])
     template = env.get("SAFE_PEER_TEMPLATE") or _template(peers)
     defaults = Settings("x", {"x": Address("x", 1)}, Path(), Path())
@@ -214,6 +221,7 @@ def load(env: Mapping[str, str]) -> Settings:
         api_token=Path(env["SAFE_API_TOKEN_FILE"]) if env.get("SAFE_API_TOKEN_FILE") else defaults.api_token,
         review_grace=_seconds(env, "SAFE_REVIEW_GRACE", defaults.review_grace),
         admin_socket=Path(env["SAFE_ADMIN_SOCKET"]) if env.get("SAFE_ADMIN_SOCKET") else None,
+        admin_rate=admin_rate,
         heartbeat=_seconds(env, "SAFE_HEARTBEAT", defaults.heartbeat),
         election_min=election[0],
         election_max=election[1],

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from node.admin.bodies import MAX_BODY
 from node.admin.pulse import Pulse
+from node.admin.rates import Rates
 from node.errors import Rejected, Retry
 
 MAX_REQUESTS: Final = 512
@@ -24,9 +25,10 @@ CHUNK: Final = 64 << 10
 class Limits:
     """Counts what is held. Use from one event loop."""
 
-    def __init__(self, pulse: Pulse | None = None) -> None:
+    def __init__(self, pulse: Pulse | None = None, rates: Rates | None = None) -> None:
         self.draining = False
         self.pulse = pulse
+        self.rates = rates
         self._requests = 0
         self._bytes = 0
 
@@ -46,6 +48,11 @@ class Limits:
                 after=1,
             )
         self._requests += 1
+
+    def charge(self, identity: str, tokens: int = 1) -> None:
+        """For what somebody asks who has shown who it is. Raises Retry too_many_requests."""
+        if self.rates is not None and tokens:
+            self.rates.charge(identity, tokens)
 
     def leave(self) -> None:
         self._requests -= 1

@@ -29,6 +29,8 @@ READS = frozenset({"GET", "HEAD"})
 """Methods that change nothing: they are in the audit log only when refused, or monitoring would bury the changes."""
 REVEALS = frozenset({"secret.value"})
 """Reads that show a value: in the audit log like a change."""
+COST = {"cluster.sidecars": 100}
+"""Tokens (node.admin.rates) of what takes longer: it walks over all sidecars of this node. A list costs by its page."""
 OPEN = PROBES | {"api.document"}
 """Actions without a token: probes cannot have one, and the document describes only what is public in the source."""
 
@@ -107,6 +109,7 @@ async def _admitted(
             try:
                 if action not in OPEN:
                     await auth.authorise(request, services)
+                limits.charge(current().subject or "", COST.get(action, 1))
                 return await handler(request)
             finally:
                 deadlines.leave(scope)

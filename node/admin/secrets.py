@@ -24,6 +24,8 @@ from node.store.records import Record
 from sidecar.wire import names
 
 PAGE: Final = 100
+DELIVERED: Final = 100
+"""Tokens (node.admin.rates) for a walk over this node's sidecars."""
 STALE: Final = "Raftsafe-Stale"
 WRITE_ID: Final = 16
 """Bytes that name one write to the keyring; random, so they never repeat."""
@@ -85,6 +87,7 @@ class Secrets:
         name = context.secret_name(request)
         query = bodies.query(request, "consistency", "delivered")
         delivered = bodies.query_flag(query, "delivered")
+        self._limits.charge(context.current().subject or "", DELIVERED if delivered else 0)
         headers = await self._consistent(query)
         record = self._services.store.get(name)
         if record is None:
@@ -103,6 +106,7 @@ class Secrets:
             if not names.is_namespace(namespace):
                 raise Rejected("namespace is not well-formed", hint="a DNS label: lower-case letters, digits and '-'")
             prefix = f"{namespace}/{prefix}"
+        self._limits.charge(context.current().subject or "", limit // 10)
         headers = await self._consistent(query)
         page = self._services.store.list(namespace, prefix, query.get("after", ""), limit)
         following = page[-1].name if len(page) == limit else None

@@ -16,6 +16,7 @@ from aiohttp import web
 from node.admin.app import create_app
 from node.admin.limits import Limits
 from node.admin.pulse import BEAT, Pulse
+from node.admin.rates import Rates
 from node.admin.services import Services
 from node.settings import Address
 
@@ -47,7 +48,7 @@ class AdminServer:
 
     def __init__(self, services: Services) -> None:
         self._pulse = Pulse(services.clock)
-        self._limits = Limits(self._pulse)
+        self._limits = Limits(self._pulse, Rates(services.clock, services.settings.admin_rate))
         self._beating: asyncio.Task[None] | None = None
         self._runner = web.AppRunner(
             create_app(services, self._limits),

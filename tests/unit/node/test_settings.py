@@ -26,6 +26,12 @@ def test_the_least_that_is_needed_and_the_defaults() -> None:
     assert (loaded.heartbeat, loaded.election_min, loaded.election_max) == (0.05, 0.25, 0.5)
 
 
+@pytest.mark.parametrize("rate", ["0", "-1", "many", "1.5"])
+def test_a_rate_that_is_none(rate: str) -> None:
+    with pytest.raises(Fatal, match="SAFE_ADMIN_RATE"):
+        load(GOOD | {"SAFE_ADMIN_RATE": rate})
+
+
 def test_everything_can_be_said() -> None:
     loaded = load(
         GOOD
@@ -33,6 +39,7 @@ def test_everything_can_be_said() -> None:
             "SAFE_ADMIN_LISTEN": "[::1]:9",
             "SAFE_ELECTION": "1:2",
             "SAFE_HEARTBEAT": "0.2",
+            "SAFE_ADMIN_RATE": "7",
             "SAFE_API_CA": "/ca",
             "SAFE_API_TOKEN_FILE": "/mine",
             "SAFE_REVIEW_GRACE": "600",
@@ -42,7 +49,7 @@ def test_everything_can_be_said() -> None:
             "SAFE_ISSUER": "https://issuer.example",
         }
     )
-    assert str(loaded.admin_listen) == "[::1]:9"
+    assert str(loaded.admin_listen) == "[::1]:9" and loaded.admin_rate == 7
     assert (loaded.api_ca, loaded.api_token, loaded.review_grace) == (Path("/ca"), Path("/mine"), 600.0)
     assert loaded.admin_socket == Path("/run/raftsafe/admin.sock")
     assert (loaded.election_min, loaded.election_max, loaded.heartbeat) == (1.0, 2.0, 0.2)
