@@ -16,6 +16,7 @@ from node.admin.bodies import MAX_BODY
 from node.admin.cluster import Cluster
 from node.admin.limits import Limits
 from node.admin.middleware import middleware
+from node.admin.rollout import Rollout
 from node.admin.services import Services
 
 
@@ -31,7 +32,7 @@ class Route:
 
 def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
     """Every route there is."""
-    secrets, cluster = Apply(services, limits), Cluster(services)
+    secrets, cluster, rollout = Apply(services, limits), Cluster(services), Rollout(services)
     one = "/v1/secrets/{namespace}/{name}"
     return (
         Route("PUT", one, "secret.put", secrets.put),
@@ -43,6 +44,7 @@ def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
         Route("POST", f"{one}/rollback", "secret.rollback", secrets.rollback),
         Route("GET", f"{one}/history", "secret.history", secrets.history),
         Route("GET", f"{one}/value", "secret.value", secrets.value),
+        Route("GET", f"{one}/rollout", "secret.rollout", rollout.status),
         Route("POST", f"{one}/grants", "secret.grants", secrets.grants),
         Route("POST", "/v1/apply", "secret.apply", secrets.apply),
         Route("GET", "/v1/secrets", "secret.list", secrets.list),

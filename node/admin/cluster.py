@@ -6,6 +6,7 @@ What it refuses to do: ask other nodes. Each tells of itself; whoever wants the 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -15,6 +16,9 @@ from aiohttp import web
 from node.admin import bodies, context
 from node.admin.openapi import DOCUMENT
 from node.admin.services import RaftStatus, Receipt, Services
+from sidecar.wire import messages
+
+REPORTED = tuple(field.name for field in dataclasses.fields(messages.Report))
 
 
 def _version() -> str:
@@ -25,7 +29,7 @@ def _version() -> str:
 
 
 def receipt_view(receipt: Receipt) -> dict[str, Any]:
-    """One sidecar as JSON; `placed` is "ns/name" -> version in its files."""
+    """One sidecar as JSON; `placed` is "ns/name" -> version in its files. What a sidecar is too old to say is None."""
     return {
         "pod": receipt.pod,
         "namespace": receipt.namespace,
@@ -37,6 +41,11 @@ def receipt_view(receipt: Receipt) -> dict[str, Any]:
         "error": receipt.error,
         "connected": receipt.connected,
         "stale": receipt.stale,
+        "left": receipt.left,
+        "at_ms": receipt.at_ms,
+        "mode": receipt.mode,
+        "agent": receipt.agent,
+        **{key: getattr(receipt.report, key, None) for key in REPORTED},
     }
 
 

@@ -169,6 +169,16 @@ _HISTORY: Final[Json] = {
         "responses": _read("the versions", _ref("History"), "not_found"),
     },
 }
+_ROLLOUT: Final[Json] = {
+    "parameters": _NAME,
+    "get": {
+        "operationId": "secretRollout",
+        "summary": "Which pods of this node have the newest version in their files, and why the others do not.",
+        "description": "Each node knows its own pods; ask all of `members`. A pod that several know is where it is "
+        "connected, and the highest `version` of all answers is the one to compare with.",
+        "responses": _answers("the pods of this node", _ref("Rollout"), "not_found", "deleted", "too_many_requests"),
+    },
+}
 _VALUE: Final[Json] = {
     "parameters": _NAME,
     "get": {
@@ -446,6 +456,49 @@ _SCHEMAS: Final[Json] = {
             "error": {"type": "string", "description": "a stable code; empty when all is well"},
             "connected": {"type": "boolean", "description": "false: it left this node a short while ago, at since_ms"},
             "stale": {"type": "boolean"},
+            "left": {"type": "boolean", "description": "it said goodbye"},
+            "at_ms": {**_MS, "description": "when it last said what it has; 0: only when it connected"},
+            "mode": {"enum": ["run", "init"]},
+            "agent": {"type": "string"},
+            **{
+                key: {"type": ["string", "null"], "description": "what failed and why; null: it is too old to say"}
+                for key in ("render", "notify")
+            },
+            **{key: {"type": ["integer", "null"]} for key in ("notified", "notify_failed", "staleness_ms")},
+        },
+    },
+    "Rollout": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "version": {"type": "integer", "description": "the newest one this node knows"},
+            "index": {"type": "integer"},
+            "node": {"type": "string"},
+            "stale": {"type": "boolean", "description": "this node may miss newer versions: it has no quorum"},
+            "members": {"type": "array", "items": {"type": "string"}, "description": "nodes that serve pods"},
+            "current": {"type": "integer", "description": "pods that are done"},
+            "total": {"type": "integer", "description": "pods that count"},
+            "pods": {"type": "array", "items": _ref("Standing")},
+        },
+    },
+    "Standing": {
+        "type": "object",
+        "properties": {
+            **{key: {"type": "string"} for key in ("pod", "namespace", "serviceaccount", "node")},
+            "connected": {"type": "boolean"},
+            "since_ms": _MS,
+            "at_ms": _MS,
+            "version": {"type": ["integer", "null"], "description": "in its files; null: none"},
+            "reason": {
+                "type": "string",
+                "description": "empty when the newest version is in its files; else behind, stale, disconnected, "
+                "render_failed, no_space, write_failed, not_granted, not_yet_valid or expired",
+            },
+            "detail": {"type": "string"},
+            "counts": {
+                "type": "boolean",
+                "description": "false: the roll-out does not wait for it (not granted, or gone for two minutes)",
+            },
         },
     },
     "Problem": {
@@ -474,6 +527,7 @@ DOCUMENT: Final[Json] = {
         "/v1/secrets/{namespace}/{name}/purge": _PURGE,
         "/v1/secrets/{namespace}/{name}/rollback": _ROLLBACK,
         "/v1/secrets/{namespace}/{name}/history": _HISTORY,
+        "/v1/secrets/{namespace}/{name}/rollout": _ROLLOUT,
         "/v1/secrets/{namespace}/{name}/value": _VALUE,
         "/v1/secrets/{namespace}/{name}/grants": _GRANTS_PATH,
         "/v1/apply": _APPLY,

@@ -7,13 +7,14 @@ and on one in-process store. What it refuses to do: hold behaviour.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from node.admin.rights import Right
 from node.clock import Clock
 from node.store.records import Record
 from node.tokens.person import Person
+from sidecar.wire import messages
 
 
 class RaftStatus(Protocol):
@@ -113,12 +114,34 @@ class Receipt(Protocol):
     def connected(self) -> bool: ...
     @property
     def stale(self) -> bool: ...
+    @property
+    def at_ms(self) -> int: ...
+    @property
+    def agent(self) -> str: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def left(self) -> bool: ...
+    @property
+    def report(self) -> messages.Report | None: ...
+
+
+class Standing(Protocol):
+    """Where one pod stands with a secret: `reason` "" means that the newest version is in its files."""
+
+    @property
+    def reason(self) -> str: ...
+    @property
+    def counts(self) -> bool: ...
+    def view(self) -> Mapping[str, object]: ...
 
 
 class Sidecars(Protocol):
     """The sidecars of this node: the connected ones, and those that left it a short while ago."""
 
     def receipts(self) -> Iterable[Receipt]: ...
+
+    def rollout(self, record: Record) -> AsyncIterator[Standing]: ...
 
 
 class AdminSettings(Protocol):

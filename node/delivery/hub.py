@@ -18,7 +18,7 @@ let one unreadable value or one slow reader hold up anybody else, or buffer for 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from node.delivery import policy
@@ -115,8 +115,21 @@ class Hub:
 
     def receipts(self) -> list[Receipt]:
         """One of every sidecar connected here, then of those that left within the last ten minutes."""
-        connected = [subscriber.receipt(self._node) for subscriber in self._subscribers.values()]
-        return connected + self._departed.all()
+        return list(self.receipts_of(self.subscribers())) + self._departed.all()
+
+    def subscribers(self) -> list[int]:
+        """The numbers of the open subscriptions."""
+        return list(self._subscribers)
+
+    def departed(self) -> list[Receipt]:
+        """Receipts of those that left within the last ten minutes."""
+        return self._departed.all()
+
+    def receipts_of(self, numbers: Iterable[int]) -> Iterator[Receipt]:
+        """The receipts of those that are still subscribed."""
+        for number in numbers:
+            if (subscriber := self._subscribers.get(number)) is not None:
+                yield subscriber.receipt(self._node)
 
     def sealed(self) -> tuple[str, ...]:
         """Names whose value this node could not open when it last tried."""
@@ -144,8 +157,8 @@ class Hub:
         self._enqueue(subscriber)
         return subscriber.id, actions
 
-    def unsubscribe(self, number: int, wall_ms: int) -> None:
-        """The stream is over. A number that is not subscribed is ignored."""
+    def unsubscribe(self, number: int, wall_ms: int, left: bool = False) -> None:
+        """The stream is over; `left`: by a goodbye of the sidecar. A number that is not subscribed is ignored."""
         subscriber = self._subscribers.pop(number, None)
         if subscriber is None:
             return
@@ -154,7 +167,7 @@ class Hub:
         index, words = self._followed(subscriber)
         for word in words:
             index.remove(word, number)
-        self._departed.put(subscriber.receipt(self._node), wall_ms)
+        self._departed.put(subscriber.receipt(self._node), wall_ms, left)
 
     def rebuild(self, after: str = "") -> str:
         """Notes a page of the store's secrets as changed; at the first one also every name known. Returns what to call

@@ -25,7 +25,8 @@ class Receipt:
     """What one sidecar last said. `since_ms`: when its stream began (or ended, if not `connected`); `index` and
     `placed`: log index and versions in its files; `error`: a code, "" if all is well; `stale`: this may be out of
     date, because the sidecar is not connected to this node any more. `at_ms`: when it said so, by this node's clock, 0
-    if only its HELLO did; `want`: the names it asks for, empty for all granted; `report`: None if it is too old to say.
+    if only its HELLO did; `want`: the names it asks for, empty for all granted; `report`: None if it is too old to say;
+    `left`: it said goodbye, so nobody waits for it.
     """
 
     pod: str
@@ -43,9 +44,14 @@ class Receipt:
     report: m.Report | None = None
     connected: bool = True
     stale: bool = False
+    left: bool = False
 
-    def departed(self, wall_ms: int) -> Receipt:
-        return replace(self, since_ms=wall_ms, connected=False, stale=True)
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.namespace, self.serviceaccount, self.pod)
+
+    def departed(self, wall_ms: int, left: bool = False) -> Receipt:
+        return replace(self, since_ms=wall_ms, connected=False, stale=True, left=left)
 
 
 class Departed:
@@ -59,10 +65,9 @@ class Departed:
     def __len__(self) -> int:
         return len(self._receipts)
 
-    def put(self, receipt: Receipt, wall_ms: int) -> None:
-        key = (receipt.namespace, receipt.serviceaccount, receipt.pod)
-        self._receipts.pop(key, None)
-        self._receipts[key] = receipt.departed(wall_ms)
+    def put(self, receipt: Receipt, wall_ms: int, left: bool = False) -> None:
+        self._receipts.pop(receipt.key, None)
+        self._receipts[receipt.key] = receipt.departed(wall_ms, left)
         while len(self._receipts) > MAX_DEPARTED:
             self._receipts.popitem(last=False)
 

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 from node.clock import Clock
@@ -23,8 +23,9 @@ from node.delivery.connection import FORGOTTEN, Connection
 from node.delivery.greeting import Door
 from node.delivery.hub import Hub
 from node.delivery.limits import Limits
-from node.delivery.ports import Identity
+from node.delivery.ports import Identity, Record
 from node.delivery.receipts import Receipt
+from node.delivery.rollout import Standing, concerns, stand
 from node.delivery.subscriber import Action, Close, Send, Subscription, Unopened, Withheld
 from node.errors import Rejected, Retry
 from sidecar.wire import codes
@@ -40,6 +41,8 @@ cost one turn of the loop more than some 10 ms."""
 LOOK: Final = 4
 """Every fourth visit, four times a second or so, the hub is told the time."""
 DRAIN_AT_ONCE: Final = 128
+SLICE: Final = 512
+"""Receipts looked at in one turn of the loop."""
 
 
 def never(token: str, namespace: str, serviceaccount: str) -> bool:
@@ -132,6 +135,28 @@ class DeliveryServer:
 
     def receipts(self) -> list[Receipt]:
         return self._hub.receipts()
+
+    async def rollout(self, record: Record) -> AsyncIterator[Standing]:
+        """Where each pod of this node stands with the secret. The loop serves others between two slices of them."""
+        numbers, departed = self._hub.subscribers(), self._hub.departed()
+        seen: set[tuple[str, str, str]] = set()
+        for first in range(0, len(numbers), SLICE):
+            for standing in self._stand(record, self._hub.receipts_of(numbers[first : first + SLICE]), seen):
+                yield standing
+            await asyncio.sleep(0)
+        # Of those that came or went meanwhile none is left out, and none is there twice.
+        for standing in self._stand(record, [*self._hub.departed(), *departed], seen):
+            yield standing
+
+    def _stand(self, record: Record, receipts: Iterable[Receipt], seen: set[tuple[str, str, str]]) -> list[Standing]:
+        wall_ms, stale = self._clock.wall_ms(), self._stale()
+        found = []
+        for receipt in receipts:
+            if receipt.key not in seen:
+                seen.add(receipt.key)
+                if concerns(record, receipt):
+                    found.append(stand(record, receipt, wall_ms, stale))
+        return found
 
     def stats(self) -> dict[str, int]:
         """Numbers for metrics."""
@@ -236,6 +261,7 @@ class DeliveryServer:
             if connection.task is None:  # one at a time; the next attempt of the sidecar is not far
                 self._begin(connection, self._renew, message)
         elif isinstance(message, m.Bye):
+            self._unsubscribe(connection, left=True)
             connection.hang_up()
 
     def broken(self, connection: Connection, rule: str) -> None:
@@ -350,16 +376,16 @@ class DeliveryServer:
         self._greeting_bytes -= connection.greeting_bytes
         connection.greeting_bytes = 0
 
-    def _unsubscribe(self, connection: Connection) -> None:
+    def _unsubscribe(self, connection: Connection, left: bool = False) -> None:
         number, connection.subscriber = connection.subscriber, 0
         if not number:
             return
-        self._hub.unsubscribe(number, self._clock.wall_ms())
+        self._hub.unsubscribe(number, self._clock.wall_ms(), left)
         self._subscribed.pop(number, None)
         pod = (connection.namespace, connection.serviceaccount, connection.pod)
-        left = self._pods.get(pod, 0) - 1
-        if left > 0:
-            self._pods[pod] = left
+        others = self._pods.get(pod, 0) - 1
+        if others > 0:
+            self._pods[pod] = others
         else:
             self._pods.pop(pod, None)
 

@@ -80,10 +80,22 @@ class Client:
         return answer
 
     def ask_each(self, path: str) -> list[Answer | Failure]:
-        """GET from every server once, for what only all of them together know. Raises CliError on a refusal."""
-        servers = self.connection.servers
+        """GET from every server once, for what only all of them together know. Raises CliError on a refusal, unless
+        another one answers: a node that has not caught up may not know yet what the others do."""
         read = min(self._timeout, 6.0)
-        return [self._once(Try(server, 1.0, read), "GET", path, {}, None, {}) for server in servers]
+        results: list[Answer | Failure] = []
+        refused: CliError | None = None
+        for server in self.connection.servers:
+            try:
+                results.append(self._once(Try(server, 1.0, read), "GET", path, {}, None, {}))
+            except CliError as error:
+                if error.exit_code != REFUSED:
+                    raise
+                refused = refused or error
+                results.append(Failure("answered", server, error.message, error.code, error.hint, error.request_id))
+        if refused is not None and not any(isinstance(result, Answer) for result in results):
+            raise refused
+        return results
 
     def _call(self, method: str, path: str, params: Mapping[str, str] | None, body: object, *, patient: bool) -> Answer:
         headers = {} if method == "GET" else {"Idempotency-Key": secrets.token_hex(16)}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from statefulset.cli.rounds import Failure
 
 
-def _split(results: Sequence[Answer | Failure]) -> tuple[list[Answer], list[Failure]]:
+def split(results: Sequence[Answer | Failure]) -> tuple[list[Answer], list[Failure]]:
     """Answers and failures. Raises CliError (3) when nobody answered."""
     from statefulset.cli.client import Answer, away
     from statefulset.cli.rounds import Stop
@@ -30,7 +30,7 @@ def _split(results: Sequence[Answer | Failure]) -> tuple[list[Answer], list[Fail
     return answers, failures
 
 
-def _unreached(failures: Sequence[Failure]) -> list[dict[str, str]]:
+def unreached(failures: Sequence[Failure]) -> list[dict[str, str]]:
     return [{"server": failure.server, "code": failure.code, "message": failure.message} for failure in failures]
 
 
@@ -48,12 +48,12 @@ def status(as_json: bool, timeout: float) -> None:
     the column QUORUM, or at `quorum` in --json.
     """
     with options.client(timeout) as client:
-        answers, failures = _split(client.ask_each("/v1/status"))
+        answers, failures = split(client.ask_each("/v1/status"))
     nodes = {answer.data["node"]: {"server": answer.server, **answer.data} for answer in answers}
     quorum = any(node["quorum"] for node in nodes.values())
     if as_json:
         leader = next((node["leader"] for node in nodes.values() if node["quorum"] and node["leader"]), None)
-        data = {"quorum": quorum, "leader": leader, "nodes": list(nodes.values()), "unreachable": _unreached(failures)}
+        data = {"quorum": quorum, "leader": leader, "nodes": list(nodes.values()), "unreachable": unreached(failures)}
         output.say_json(data)
         return
     rows = [
@@ -90,9 +90,14 @@ def merged(receipts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _state(receipt: dict[str, Any]) -> str:
+    """What is wrong with it, the first thing first, or "ok". Of a sidecar too old to say, what is known."""
     if not receipt["connected"]:
-        return f"left {output.when(receipt['since_ms'])}"
-    return receipt["error"] or ("stale" if receipt["stale"] else "ok")
+        return f"{'ended' if receipt['left'] else 'left'} {output.when(receipt['since_ms'])}"
+    parts = [receipt["error"]]
+    parts += [f"{key}: {receipt[key]}" for key in ("render", "notify") if receipt[key]]
+    if receipt["stale"] or receipt["staleness_ms"]:
+        parts.append(f"stale for {(receipt['staleness_ms'] or 0) / 1000:.0f} s")
+    return "; ".join(part for part in parts if part) or "ok"
 
 
 @click.command(short_help="Show which pods hold which version.")
@@ -106,11 +111,11 @@ def sidecars(secret: str | None, as_json: bool, timeout: float) -> None:
     connected to a node which is not named in SAFE_SERVER.
     """
     with options.client(timeout) as client:
-        answers, failures = _split(client.ask_each("/v1/sidecars"))
+        answers, failures = split(client.ask_each("/v1/sidecars"))
     every = merged([item for answer in answers for item in answer.data])
     found = [item for item in every if secret is None or secret in item["placed"]]
     if as_json:
-        output.say_json({"sidecars": found, "unreachable": _unreached(failures)})
+        output.say_json({"sidecars": found, "unreachable": unreached(failures)})
         return
     if found:
         rows = [

@@ -26,6 +26,7 @@ COMMANDS = {
     "revoke": "statefulset.cli.secret:revoke",
     "status": "statefulset.cli.cluster:status",
     "sidecars": "statefulset.cli.cluster:sidecars",
+    "rollout": "statefulset.cli.rollout:rollout",
     "install": "statefulset.cli.install:install",
     "dev": "statefulset.cli.dev.command:dev",
 }
@@ -77,6 +78,7 @@ def safe() -> None:
       safe dev                                       three nodes on this machine, to try it out
       safe put payments/db --for payments/api        asks for the value, hidden
       safe get payments/db                           version, fields, who gets it
+      safe rollout status payments/db --wait         until every pod has the newest version
       safe sidecars                                  which pods hold which version
 
     \b

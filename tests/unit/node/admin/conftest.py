@@ -24,6 +24,7 @@ from node.clock import SystemClock
 from node.crypto.keyring import Keyring
 from node.crypto.rootkey import RootKey
 from node.delivery.receipts import Receipt
+from node.delivery.rollout import Standing, concerns, stand
 from node.errors import Rejected, Retry
 from node.raft.node import RaftStatus
 from node.settings import Address, Settings
@@ -44,6 +45,7 @@ class OneMember:
         self.ready = True
         self.disk_ok = True
         self.state = "leader"
+        self.voters = ("safe-0",)
         self.hang = 0.0
         self.hanging = 0
         self.broken: BaseException | None = None
@@ -98,7 +100,7 @@ class OneMember:
             "commit_index": self.index,
             "applied": self.index,
             "last_index": self.index,
-            "voters": ("safe-0",),
+            "voters": self.voters,
             "learners": (),
             "size": self.size,
             "connected": (),
@@ -159,6 +161,11 @@ class Connected:
 
     def receipts(self) -> list[Receipt]:
         return self.all
+
+    async def rollout(self, record: Any) -> AsyncIterator[Standing]:
+        for receipt in self.all:
+            if concerns(record, receipt):
+                yield stand(record, receipt, receipt.since_ms + 1, stale=False)
 
 
 class Node:

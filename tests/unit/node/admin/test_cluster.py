@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from sidecar.wire.messages import Report
+
 
 async def test_status(api):
     await api.put("a/b")
@@ -50,8 +52,25 @@ async def test_sidecars(api):
             "error": "no_space",
             "connected": True,
             "stale": True,
+            "left": False,
+            "at_ms": 0,
+            "mode": "run",
+            "agent": "test",
+            "render": None,
+            "notify": None,
+            "notified": None,
+            "notify_failed": None,
+            "staleness_ms": None,
         }
     ]
+
+
+async def test_sidecars_tell_how_they_fare(api):
+    api.node.sidecars.add("p1", {}, report=Report("app.env: no field", "HTTP 500", 3, 1, 9000))
+    [one] = (await api.call("GET", "/v1/sidecars")).json
+    assert (one["render"], one["notify"], one["notified"], one["notify_failed"], one["staleness_ms"]) == (
+        "app.env: no field", "HTTP 500", 3, 1, 9000,
+    )  # fmt: skip
 
 
 async def test_queries_are_refused(api):

@@ -69,6 +69,10 @@ async def test_answers_have_the_keys_that_are_described(api):
     assert set((await api.call("GET", "/v1/status")).json) == set(schemas["Status"]["properties"])
     api.node.sidecars.add("p", {})
     assert set((await api.call("GET", "/v1/sidecars")).json[0]) == set(schemas["Sidecar"]["properties"])
+    api.node.sidecars.add("p", {"a/b": 1})
+    rollout = (await api.call("GET", "/v1/secrets/a/b/rollout")).json
+    assert set(rollout) == set(schemas["Rollout"]["properties"])
+    assert set(rollout["pods"][0]) == set(schemas["Standing"]["properties"])
     assert set((await api.call("GET", "/v1/secrets/a/x")).json) == set(schemas["Problem"]["properties"])
 
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from statefulset.cli.client import Answer
-from statefulset.cli.cluster import _split, merged
+from statefulset.cli.cluster import merged, split
 from statefulset.cli.errors import AWAY, CliError
 from statefulset.cli.rounds import Failure
 
@@ -40,8 +40,8 @@ def test_of_several_memories_the_newest_counts():
 
 def test_who_did_not_answer_is_kept_and_nobody_at_all_is_an_error():
     failure = Failure("unreachable", "https://b:1", "connection refused")
-    answers, failures = _split([Answer({}, False, "https://a:1"), failure])
+    answers, failures = split([Answer({}, False, "https://a:1"), failure])
     assert len(answers) == 1 and failures == [failure]
     with pytest.raises(CliError) as caught:
-        _split([failure])
+        split([failure])
     assert caught.value.exit_code == AWAY
