@@ -22,6 +22,7 @@ from node.crypto import certs
 from node.crypto.envelope import FileKeys
 from node.crypto.keyring import Keyring
 from node.crypto.rootkey import RootKey
+from node.crypto.sealing import SealKey
 from node.delivery.hub import Hub
 from node.delivery.server import DeliveryServer
 from node.errors import Fatal, Retry
@@ -143,6 +144,7 @@ class App:
                 raft=self.raft,
                 store=self.store,
                 keyring=self.keyring,
+                sealing=SealKey.load(settings.identity_dir),
                 gate=self.identity.gate,
                 sidecars=self.delivery,
                 clock=clock,
@@ -179,7 +181,7 @@ class App:
         await self.identity.keys.start()
         await self.delivery.start()
         self._delivering = True
-        await self.admin.start(self.settings.admin_listen, self.doors.server, self.settings.admin_socket)
+        await self.admin.start(self.settings.admin_listen, self.doors.server)
         self._tasks = [asyncio.ensure_future(self._renew_leaves()), asyncio.ensure_future(self._make_first_key())]
         log.info(
             "serving: peers %s, delivery %s, admin %s",

@@ -7,10 +7,13 @@ What it refuses to do: take a setting from the command line; they are SAFE_* var
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
 from importlib.metadata import version
+
+ACTIONS = {"identity": "statefulset.identity.start", "run": "statefulset.controller.run"}
 
 
 def main() -> None:
@@ -23,14 +26,17 @@ def main() -> None:
     actions.add_parser(
         "identity", help="make the identity of the store once for all pods, or fetch it (init container)"
     )
-    parser.parse_args()
+    actions.add_parser("run", help="the admission webhook and the controller, until SIGTERM")
+    action = parser.parse_args().action
     logging.basicConfig(stream=sys.stderr, level="INFO", format="safe-control: %(message)s")
+    # One line a request to the store, at the level at which ours are: not for a log that people read.
+    logging.getLogger("httpx").setLevel("WARNING")
     try:
-        from statefulset.identity import start
+        chosen = importlib.import_module(ACTIONS[action])
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
         sys.exit(f"safe-control: the {package} package is missing; install raftsafe[control]")
-    sys.exit(start.run(os.environ))
+    sys.exit(chosen.run(os.environ))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ at: each secret in the batch is guarded by the log index of its last change.
 
 from __future__ import annotations
 
+import dataclasses
 import hmac
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ from node.errors import Rejected, Retry
 from node.store import commands
 from node.store.commands import KEEP
 from node.store.records import Record
+from sidecar.wire import names
 
 
 def same(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> bool:
@@ -53,7 +55,7 @@ class Apply(Values):
         """Tries and their request ids as in a patch."""
         bodies.query(request)
         with await self._limits.body(request) as data:
-            declared = bodies.apply(data)
+            declared = tuple(map(self._unsealed, bodies.apply(data)))
             context.current().several = tuple((one.name, None) for one in declared)
             await self._allowed(declared)
             for number in range(TRIES):
@@ -69,6 +71,23 @@ class Apply(Values):
                 if result["ok"] or result["code"] != "conflict":
                     return web.json_response(self._told(declared, result))
         raise Retry("the secrets are being changed by others all the time", hint="send it again in a moment", after=1.0)
+
+    def _unsealed(self, one: Declared) -> Declared:
+        """With the values that were sealed to the cluster's key opened. Raises Rejected invalid, too_large."""
+        if one.sealed is None:
+            return one
+        fields, wrong = {}, ""
+        for field, text in one.sealed.items():
+            try:
+                fields[field] = self._services.sealing.open(one.name, field, text)
+            except ValueError as error:
+                wrong = f"{one.name}: sealed.{field} does not open: {error}"
+                break
+        if wrong:
+            raise Rejected(wrong, hint="seal it again with `safe seal`, under this very name and with this store's key")
+        if sum(map(len, fields.values())) > names.MAX_SECRET_BYTES:
+            raise Rejected(f"{one.name}: its values are larger than {names.MAX_SECRET_BYTES} bytes", code="too_large")
+        return dataclasses.replace(one, fields=fields, sealed=None)
 
     def _batch(self, declared: Iterable[Declared], base: dict[str, Any]) -> commands.Batch | None:
         """What makes the local copy as declared; None if it is. Raises Rejected too_large."""

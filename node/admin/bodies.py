@@ -54,13 +54,15 @@ class PatchBody:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declared:
-    """A secret as it is to be: exactly these fields; grants and bounds of the window if they are named."""
+    """A secret as it is to be: exactly these fields; grants and bounds of the window if they are named. `sealed`: field
+    -> text of `safe seal`, for the node to open; then `fields` is empty until it has."""
 
     name: str
     fields: dict[str, bytes] = dataclasses.field(repr=False)
     grants: tuple[str, ...] | None
     not_before_ms: int | Keep | None
     expires_ms: int | Keep | None
+    sealed: Mapping[str, str] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def apply(data: bytes) -> tuple[Declared, ...]:
 
 
 def _declared(one: object) -> Declared:
-    known = ("name", "fields", "grants", "not_before_ms", "expires_ms")
+    known = ("name", "fields", "sealed", "grants", "not_before_ms", "expires_ms")
     if not isinstance(one, dict) or not set(one) <= set(known):
         raise Rejected("it is not an object with known keys", hint=f"the keys are: {', '.join(known)}")
     name = one.get("name")
@@ -185,13 +187,28 @@ def _declared(one: object) -> Declared:
     begin, end = _bound(one, "not_before_ms", keep=True), _bound(one, "expires_ms", keep=True)
     if isinstance(begin, int) and isinstance(end, int) and end <= begin:
         raise Rejected("expires_ms is not after not_before_ms", hint="give the window an end after its beginning")
+    sealed = None
+    if "sealed" in one:
+        if "fields" in one:
+            raise Rejected("fields and sealed are both there", hint="a secret is declared by the one or the other")
+        sealed = _sealed(_fields(one["sealed"]))
     return Declared(
         name,
-        {field: _base64(field, text) for field, text in _fields(one.get("fields")).items()},
+        {} if sealed else {field: _base64(field, text) for field, text in _fields(one.get("fields")).items()},
         None if one.get("grants") is None else _well_formed(_grants(one["grants"], "grants")),
         begin,
         end,
+        sealed,
     )
+
+
+def _sealed(texts: Mapping[str, object]) -> dict[str, str]:
+    out = {}
+    for field, text in texts.items():
+        if not isinstance(text, str):
+            raise Rejected(f"sealed.{field} is not a text", hint="`safe seal` makes it")
+        out[field] = text
+    return out
 
 
 def _well_formed(grants: tuple[str, ...]) -> tuple[str, ...]:

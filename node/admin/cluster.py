@@ -6,6 +6,7 @@ What it refuses to do: ask other nodes. Each tells of itself; whoever wants the 
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from importlib.metadata import PackageNotFoundError, version
@@ -112,6 +113,11 @@ class Cluster:
     async def sidecars(self, request: web.Request) -> web.Response:
         bodies.query(request)
         return web.json_response([receipt_view(receipt) for receipt in self._services.sidecars.receipts()])
+
+    async def sealing_key(self, request: web.Request) -> web.Response:
+        """Public by its nature: whoever has it can seal and nothing else."""
+        bodies.query(request)
+        return web.json_response({"key": base64.b64encode(self._services.sealing.public).decode()})
 
     async def document(self, request: web.Request) -> web.Response:
         return web.Response(body=self._document, content_type="application/json")

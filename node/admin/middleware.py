@@ -31,7 +31,7 @@ REVEALS = frozenset({"secret.value"})
 """Reads that show a value: in the audit log like a change."""
 COST = {"cluster.sidecars": 100}
 """Tokens (node.admin.rates) of what takes longer: it walks over all sidecars of this node. A list costs by its page."""
-OPEN = PROBES | {"api.document"}
+OPEN = PROBES | {"api.document", "seal.key"}
 """Actions without a token: probes cannot have one, and the document describes only what is public in the source."""
 
 

@@ -311,10 +311,18 @@ _SCHEMAS: Final[Json] = {
         "type": "object",
         "description": "A secret as it is to be. What is not named of grants and window stays as it is.",
         "additionalProperties": False,
-        "required": ["name", "fields"],
+        "required": ["name"],
+        "oneOf": [{"required": ["fields"]}, {"required": ["sealed"]}],
         "properties": {
             "name": _FULL_NAME,
             "fields": {**_VALUES, "description": "all its fields: name -> value in base64"},
+            "sealed": {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": names.MAX_FIELDS,
+                "additionalProperties": {"type": "string"},
+                "description": "all its fields: name -> what `safe seal` made of the value for this secret and field",
+            },
             "grants": _GRANTS,
             "not_before_ms": {**_MS_OR_NULL, "description": "null: no such bound"},
             "expires_ms": {**_MS_OR_NULL, "description": "null: no such bound"},
@@ -554,6 +562,23 @@ DOCUMENT: Final[Json] = {
                 "operationId": "sidecars",
                 "summary": "The sidecars of this node, and what is in their files.",
                 "responses": _answers("the sidecars", {"type": "array", "items": _ref("Sidecar")}, "too_many_requests"),
+            }
+        },
+        "/v1/sealing-key": {
+            "get": {
+                "operationId": "sealingKey",
+                "summary": "The public key that values are sealed to, for manifests that lie in git.",
+                "security": [],
+                "responses": {
+                    "200": _ok(
+                        "32 bytes in base64 (X25519, RFC 9180)",
+                        {
+                            "type": "object",
+                            "required": ["key"],
+                            "properties": {"key": {"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$"}},
+                        },
+                    )
+                },
             }
         },
         "/v1/openapi.json": {

@@ -155,6 +155,14 @@ class AdminSettings(Protocol):
     def admin_rate(self) -> int: ...
 
 
+class Sealing(Protocol):
+    """Values sealed for git. `open` raises ValueError, whose text says why and may be shown."""
+
+    @property
+    def public(self) -> bytes: ...
+    def open(self, name: str, field: str, sealed: str) -> bytes: ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Services:
     """Everything the admin API needs. `deadline` is the time in seconds any request may take."""
@@ -162,6 +170,7 @@ class Services:
     raft: Raft
     store: Store
     keyring: Keyring
+    sealing: Sealing
     gate: Gate
     sidecars: Sidecars
     clock: Clock

@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "statefulset.cli.cluster:status",
     "sidecars": "statefulset.cli.cluster:sidecars",
     "rollout": "statefulset.cli.rollout:rollout",
+    "seal": "statefulset.cli.seal:seal_",
     "install": "statefulset.cli.install:install",
     "dev": "statefulset.cli.dev.command:dev",
 }

@@ -72,7 +72,7 @@ def _sizes(data: Mapping[str, bytes]) -> str:
     return ", ".join(f"{field}: {len(value)} bytes" for field, value in data.items())
 
 
-_SOURCES = (
+SOURCES = (
     click.option(
         "--field",
         "fields",
@@ -120,7 +120,7 @@ _SOURCES = (
     ),
     click.option("--show-generated", is_flag=True, help="Print what --generate made, FIELD=VALUE, to standard output."),
 )
-_WINDOW = (
+WINDOW = (
     click.option(
         "--not-before",
         type=moments.MOMENT,
@@ -136,7 +136,7 @@ _WINDOW = (
 )
 
 
-def _with(decorators: tuple[Callable[[Any], Any], ...]) -> Callable[[Function], Function]:
+def with_options(decorators: tuple[Callable[[Any], Any], ...]) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         for decorator in reversed(decorators):
             function = decorator(function)
@@ -195,14 +195,14 @@ class Given:
             output.say(f"{field}={value}")
 
 
-def _window(not_before: int | str | None, expires: int | str | None) -> dict[str, int | None]:
+def window_of(not_before: int | str | None, expires: int | str | None) -> dict[str, int | None]:
     given = {"not_before_ms": not_before, "expires_ms": expires}
     return {key: moments.bound(value) for key, value in given.items() if value is not None}
 
 
 @click.command("put", cls=ValueCommand, short_help="Write a secret.", context_settings={"allow_extra_args": True})
 @options.secret_argument
-@_with(_SOURCES)
+@with_options(SOURCES)
 @click.option(
     "--for",
     "grants",
@@ -217,7 +217,7 @@ def _window(not_before: int | str | None, expires: int | str | None) -> dict[str
     metavar="N",
     help="Only if the version is N now; 0: only if it does not exist yet.",
 )
-@_with(_WINDOW)
+@with_options(WINDOW)
 @click.option("--keep-window", is_flag=True, help="Keep each bound of the window that is not named here.")
 @options.reading
 def put(
@@ -247,7 +247,7 @@ def put(
     """
     client = options.client(timeout)  # before the prompt: nobody should type a value to learn that a setting is missing
     given = Given(**sources)
-    body: dict[str, Any] = {"fields": given.encoded(), **_window(not_before, expires)}
+    body: dict[str, Any] = {"fields": given.encoded(), **window_of(not_before, expires)}
     if keep_window:
         body["keep_window"] = True
     if grants:
@@ -265,10 +265,10 @@ def put(
 
 @click.command("patch", cls=ValueCommand, short_help="Change some fields.", context_settings={"allow_extra_args": True})
 @options.secret_argument
-@_with(_SOURCES)
+@with_options(SOURCES)
 @click.option("--remove", multiple=True, metavar="FIELD", help="Remove this field. Repeatable.")
 @click.option("--if-version", type=click.IntRange(min=1), metavar="N", help="Only if the version is N now.")
-@_with(_WINDOW)
+@with_options(WINDOW)
 @options.reading
 def patch(
     name: str,
@@ -291,7 +291,7 @@ def patch(
     window alone makes no new version.
     """
     client = options.client(timeout)
-    window = _window(not_before, expires)
+    window = window_of(not_before, expires)
     given = Given(**sources) if any(sources.values()) or not (remove or window) else None
     if not all(map(names.is_field, remove)):
         raise usage("--remove does not name a field", "letters, digits, '.', '_' and '-'")

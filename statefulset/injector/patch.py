@@ -22,6 +22,8 @@ IDENTITY: Final = "raftsafe-identity"
 SIDECAR: Final = "raftsafe-sidecar"
 INIT: Final = "raftsafe-init"
 OURS: Final = frozenset({SIDECAR, INIT})
+INJECTED: Final = PREFIX + "injected"
+"""Label of injected pods: the controller finds the namespaces that need the CA bundle without reading all pods."""
 IDENTITY_PATH: Final = "/run/raftsafe/identity"
 TOKEN_SECONDS: Final = 3600
 """The kubelet renews at 80 %. A shorter life would ask more of the API server and end sooner in its outages."""
@@ -57,7 +59,7 @@ def patch(pod: Pod, options: Options, injector: Injector) -> list[Operation]:
     out += _entries("/spec/containers", pod["spec"].get("containers"), after)
     out += _mounts(pod, options, len([1 for op in out if op["path"].startswith("/spec/initContainers")]))
     if out:
-        out.append(_status(pod))
+        out += [_tag(pod, "annotations", STATUS, "injected"), _tag(pod, "labels", INJECTED, "true")]
     return out
 
 
@@ -225,7 +227,8 @@ def _mounts(pod: Pod, options: Options, shifted: int) -> list[Operation]:
     return out
 
 
-def _status(pod: Pod) -> Operation:
-    if not pod["metadata"].get("annotations"):
-        return {"op": "add", "path": "/metadata/annotations", "value": {STATUS: "injected"}}
-    return {"op": "add", "path": "/metadata/annotations/" + STATUS.replace("/", "~1"), "value": "injected"}
+def _tag(pod: Pod, where: str, key: str, value: str) -> Operation:
+    """A label or an annotation; JSON pointers write "/" as "~1" (RFC 6901)."""
+    if not pod["metadata"].get(where):
+        return {"op": "add", "path": f"/metadata/{where}", "value": {key: value}}
+    return {"op": "add", "path": f"/metadata/{where}/{key.replace('/', '~1')}", "value": value}

@@ -118,14 +118,12 @@ class Api:
         accept: str,
         deadline: tuple[float, float],
     ) -> Any:
-        # A patch's body goes as text: the client knows how to write JSON only as application/json.
-        text = json.dumps(body) if body is not None and content != JSON else body
         serialized = self._client.param_serialize(
             method,
             path,
             query_params=list(query.items()),
             header_params={"Accept": accept, "Content-Type": content},
-            body=text,
+            body=body,
             auth_settings=["BearerToken"],
         )
         try:

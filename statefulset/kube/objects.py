@@ -40,19 +40,26 @@ class ForbiddenError(Exception):
     """The API server answered and refused: repeating it changes nothing until somebody changes a right or an object."""
 
 
+def in_cluster(account: Path = ACCOUNT, environ: Mapping[str, str] = os.environ) -> ApiClient:
+    """The client of a pod. `account`: folder with `token` and `ca.crt`, read anew as the kubelet renews them.
+
+    Raises ForbiddenError when this is no pod of a cluster."""
+    configuration = Configuration()
+    loader = InClusterConfigLoader(str(account / "token"), str(account / "ca.crt"), environ=environ)
+    try:
+        loader.load_and_set(configuration)
+    except ConfigException as error:
+        raise ForbiddenError(f"this process cannot speak to the API server of a cluster: {error}") from None
+    configuration.retries = False
+    return ApiClient(configuration)
+
+
 class Objects:
     """Secrets and ConfigMaps of one namespace."""
 
     def __init__(self, namespace: str, account: Path = ACCOUNT, environ: Mapping[str, str] = os.environ) -> None:
-        """`account`: folder with `token` and `ca.crt`. Raises ForbiddenError when this is no pod of a cluster."""
-        configuration = Configuration()
-        loader = InClusterConfigLoader(str(account / "token"), str(account / "ca.crt"), environ=environ)
-        try:
-            loader.load_and_set(configuration)
-        except ConfigException as error:
-            raise ForbiddenError(f"this process cannot speak to the API server of a cluster: {error}") from None
-        configuration.retries = False
-        self._api = CoreV1Api(ApiClient(configuration))
+        """Raises ForbiddenError when this is no pod of a cluster."""
+        self._api = CoreV1Api(in_cluster(account, environ))
         self._namespace = namespace
 
     def get(self, kind: Kind, name: str) -> dict[str, bytes] | None:

@@ -23,6 +23,7 @@ from node.admin.services import Services
 from node.clock import SystemClock
 from node.crypto.keyring import Keyring
 from node.crypto.rootkey import RootKey
+from node.crypto.sealing import SealKey
 from node.delivery.receipts import Receipt
 from node.delivery.rollout import Standing, concerns, stand
 from node.errors import Rejected, Retry
@@ -176,6 +177,7 @@ class Node:
         self.store = Store()
         self.raft = OneMember(self.store)
         self.keyring = Keyring(RootKey(bytes(range(32))), "test")
+        self.sealing = SealKey(bytes(range(32)))
         self.gate = Gate()
         self.sidecars = Connected()
         self.settings = Settings("safe-0", {"safe-0": Address("x", 1)}, Path("/x"), Path("/x"))
@@ -183,6 +185,7 @@ class Node:
             raft=self.raft,
             store=self.store,
             keyring=self.keyring,
+            sealing=self.sealing,
             gate=self.gate,
             sidecars=self.sidecars,
             clock=self.clock,

@@ -13,7 +13,7 @@ def test_actions_are_unique_and_the_open_ones_exist(node):
 
 
 def test_only_what_is_listed_is_open():
-    assert {"probe.live", "probe.ready", "api.document"} == OPEN
+    assert {"probe.live", "probe.ready", "api.document", "seal.key"} == OPEN
 
 
 def test_no_route_answers_head_or_options(node):

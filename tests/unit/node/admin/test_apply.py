@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+from statefulset.cli.sealing import seal
+
 
 def b64(value: bytes) -> str:
     return base64.b64encode(value).decode()
@@ -202,3 +204,29 @@ async def test_what_a_put_needs_is_needed_for_each(api):
         assert (await apply(api, ONE, TWO, secret("b/three", {"value": b"3"}))).status == status
         assert (api.node.store.get("b/two") is not None) == (status == 200)
     assert sum(right.namespace == "b" for right in some.asked) == 2
+
+
+async def test_values_that_were_sealed_for_git(api):
+    sealed = seal(api.node.sealing.public, "a/one", {"user": b"me", "pw": b"s3"})
+    answer = await apply(api, {"name": "a/one", "sealed": sealed, "grants": ["a/x"]}, TWO)
+    assert results(answer) == [("a/one", 1, "created"), ("b/two", 1, "created")]
+    assert api.node.value("a/one") == {"user": b"me", "pw": b"s3"}
+    again = seal(api.node.sealing.public, "a/one", {"user": b"me", "pw": b"s3"})
+    assert results(await apply(api, {"name": "a/one", "sealed": again})) == [("a/one", 1, "unchanged")]
+
+
+@pytest.mark.parametrize("wrong", ["moved", "field", "plain", "number"])
+async def test_a_sealed_value_that_does_not_open_changes_nothing(api, wrong):
+    text = seal(api.node.sealing.public, "a/one", {"pw": b"canary-value"})["pw"]
+    name, field = ("a/two" if wrong == "moved" else "a/one"), ("user" if wrong == "field" else "pw")
+    text = {"plain": "canary-value", "number": 7}.get(wrong, text)
+    answer = await apply(api, TWO, {"name": name, "sealed": {field: text}})
+    assert answer.status == 400 and answer.json["code"] == "invalid" and "canary" not in answer.body.decode()
+    assert api.node.store.get("b/two") is None
+    both = await apply(api, {"name": "a/one", "sealed": {"pw": text}, "fields": {"pw": ""}})
+    assert both.status == 400
+
+
+async def test_the_sealing_key_is_public(api):
+    answer = await api.call("GET", "/v1/sealing-key", token="")
+    assert answer.status == 200 and base64.b64decode(answer.json["key"]) == api.node.sealing.public

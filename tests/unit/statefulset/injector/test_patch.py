@@ -21,6 +21,7 @@ def test_an_ordinary_pod_gets_a_native_sidecar_before_everything_else():
     assert ours["startupProbe"]["exec"]["command"] == ["safe-sidecar", "check"]
     assert ours["command"] == ["safe-sidecar"] and ours["args"] == ["run"]
     assert done["metadata"]["annotations"]["raftsafe.io/status"] == "injected"
+    assert done["metadata"]["labels"] == {"raftsafe.io/injected": "true"}
 
 
 def test_the_volume_is_memory_with_a_limit_and_read_only_for_the_application():

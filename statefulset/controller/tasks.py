@@ -1,0 +1,126 @@
+"""What the controller has to look at, and when: names with a time, most urgent first.
+
+Why it exists: a queue in which a name stands once, so that a hundred changes of one resource are one look at it.
+What it refuses to do: forget a name before it was handled, or know how long anything takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from statefulset.controller import pods
+from statefulset.controller.secrets import ALL, SecretsDuty, utc_now
+from statefulset.injector.certificate import Certificate, trusted
+from statefulset.injector.patch import INJECTED
+from statefulset.kube.api import NAMES_ONLY, Api, Document
+from statefulset.kube.objects import AwayError
+
+log = logging.getLogger("safe-control")
+
+SECRET: Final = "secret "  # noqa: S105 - a word in a queue
+BUNDLE: Final = "bundle "
+WEBHOOK: Final = "webhook"
+MISSED: Final = "missed"
+MEMBERS: Final = "members"
+FAILED: Final = 5.0
+"""Seconds after which something that could not be done is tried again."""
+PERIODS: Final = {WEBHOOK: 60.0, MISSED: 300.0}
+"""Seconds between two looks at what nothing tells us of."""
+CONFIGURATION: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/raftsafe"
+
+
+class Tasks:
+    """`do(task)` carries one out. Thread-safe: watches note, the worker takes."""
+
+    def __init__(
+        self,
+        api: Api,
+        secrets: SecretsDuty,
+        certificate: Certificate,
+        namespace: str,
+        ca: Callable[[], str],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`ca`: the PEM certificate by which sidecars know the nodes; may raise AwayError."""
+        self._api, self._secrets, self._certificate = api, secrets, certificate
+        self._namespace, self._ca, self._now = namespace, ca, now
+        self._lock = threading.Lock()
+        self._due: dict[str, float] = dict.fromkeys(PERIODS, 0.0)
+
+    def watches(self) -> Iterator[tuple[str, Callable[[Document], None], dict[str, str]]]:
+        """(path, what to do with each object's metadata, query)."""
+        yield ALL, lambda meta: self.note(f"{SECRET}{meta['namespace']}/{meta['name']}"), {}
+        yield "/api/v1/pods", lambda meta: self.note(f"{BUNDLE}{meta['namespace']}"), {"labelSelector": INJECTED}
+
+    def note(self, task: str, after: float = 0.0) -> None:
+        """Look at it in `after` seconds, or sooner if that is noted already."""
+        moment = self._now() + after
+        with self._lock:
+            self._due[task] = min(moment, self._due.get(task, moment))
+
+    def again(self, task: str) -> None:
+        self.note(task, FAILED)
+
+    def due(self) -> str | None:
+        """The most urgent task whose time has come; it is out of the queue then."""
+        with self._lock:
+            task = min(self._due, key=self._due.__getitem__, default=None)
+            if task is None or self._due[task] > self._now():
+                return None
+            del self._due[task]
+            return task
+
+    def pause(self) -> float:
+        """Seconds until something is due."""
+        with self._lock:
+            return max(0.0, min(self._due.values(), default=3600.0) - self._now())
+
+    def do(self, task: str) -> None:
+        """Raises AwayError, ForbiddenError: then it is not done."""
+        if task.startswith(SECRET):
+            after = self._secrets.reconcile(task.removeprefix(SECRET))
+            if after is not None:
+                self.note(task, after)
+        elif task.startswith(BUNDLE):
+            self._bundle(task.removeprefix(BUNDLE))
+        elif task == WEBHOOK:
+            self._webhook()
+        elif task == MISSED:
+            self._missed()
+        if task in PERIODS:
+            self.note(task, PERIODS[task])
+
+    def _bundle(self, namespace: str) -> None:
+        certificate, path = self._ca(), f"/api/v1/namespaces/{namespace}/configmaps"
+        found = self._api.get(f"{path}/{pods.BUNDLE}")
+        if found is None:
+            self._api.create(path, pods.bundle(certificate))
+            log.info("CA bundle published to %s", namespace)
+        elif pods.outdated(found, certificate):
+            self._api.patch(f"{path}/{pods.BUNDLE}", pods.bundle(certificate))
+            log.info("CA bundle renewed in %s", namespace)
+
+    def _webhook(self) -> None:
+        if not self._certificate.authority:
+            raise AwayError("the webhook has no certificate yet")
+        found = self._api.get(CONFIGURATION)
+        if found is None:
+            log.warning("there is no MutatingWebhookConfiguration raftsafe: pods are not injected")
+            return
+        wanted: Any = trusted(found, self._certificate.authority)
+        if wanted is not None and self._api.replace(CONFIGURATION, wanted) is not None:
+            log.info("the API server knows the webhook's authority")
+
+    def _missed(self) -> None:
+        every = (item["metadata"] for item in self._api.items("/api/v1/pods", accept=NAMES_ONLY))
+        for metadata in pods.missed(every, self._namespace):
+            text = (
+                "this pod asks for raftsafe.io/inject and was made without the sidecar; delete it to have it made anew"
+            )
+            body = pods.event(metadata, "NotInjected", text, utc_now())
+            if self._api.create(f"/api/v1/namespaces/{metadata['namespace']}/events", body) is not None:
+                log.warning("pod %s/%s missed injection", metadata["namespace"], metadata["name"])

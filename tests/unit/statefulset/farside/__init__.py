@@ -1,0 +1,1 @@
+"""The other side of what we speak to, in memory."""

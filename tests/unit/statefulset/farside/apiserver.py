@@ -1,0 +1,157 @@
+"""The HTTPS in front of farside.cluster: paths, tokens, content types, and what a pod needs to find it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import trustme
+
+from .cluster import Cluster, Document, Refusal
+
+VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+class ApiServer:
+    """`tokens`: token -> service account "namespace/name". `away`: every request is answered with 503."""
+
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.tokens: dict[str, str] = {}
+        self.away = False
+        self._folder = folder
+        self._authority = trustme.CA()
+        pem = folder / "apiserver.pem"
+        self._authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def account(self, name: str) -> tuple[Path, dict[str, str]]:
+        """The folder of a service account "namespace/name", and the variables the kubelet would set."""
+        folder = self._folder / name.replace("/", "-")
+        folder.mkdir()
+        token = f"token-of-{name.replace('/', '-')}"
+        self.tokens[token] = name
+        (folder / "token").write_text(token)
+        self._authority.cert_pem.write_to_path(str(folder / "ca.crt"))
+        port = str(self._server.server_address[1])
+        return folder, {
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": port,
+            "SAFE_ACCOUNT_DIR": str(folder),
+        }
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, method: str, target: str, token: str, content: str, body: bytes) -> Any:
+        """A document, or an iterator of events for a watch. Raises Refusal."""
+        if self.away:
+            raise Refusal(503)
+        account = self.tokens.get(token.partition(" ")[2])
+        if account is None:
+            raise Refusal(401)
+        parts = urlsplit(target)
+        query = dict(parse_qsl(parts.query))
+        group, namespace, plural, name, part = _parsed(parts.path)
+        verb = VERBS[method]
+        if verb == "get" and not name:
+            verb = "watch" if query.get("watch") == "true" else "list"
+        if not self.cluster.allowed(account, verb, group, f"{plural}/{part}" if part else plural, namespace, name):
+            raise Refusal(403, f"{account} may not {verb} {plural}")
+        key, selector = (group, plural, namespace, name), query.get("labelSelector", "")
+        if verb == "watch":
+            return self.cluster.watch(group, plural, namespace, selector, float(query["timeoutSeconds"]))
+        if verb == "list":
+            return _page(self.cluster.list(group, plural, namespace, selector), query)
+        if verb == "get":
+            return self.cluster.get(key)
+        if verb == "delete":
+            return self.cluster.delete(key)
+        document = json.loads(body)
+        if verb == "create":
+            return self.cluster.create(group, plural, namespace, document)
+        if verb == "update":
+            return self.cluster.replace(key, document, part)
+        if content != "application/merge-patch+json":
+            raise Refusal(415, content)
+        return self.cluster.patch(key, document, part)
+
+
+def _parsed(path: str) -> tuple[str, str, str, str, str]:
+    """group, namespace, plural, name, subresource."""
+    parts = path.strip("/").split("/")
+    group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1], parts[3:])
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 2:
+        namespace, rest = rest[1], rest[2:]
+    plural, name, part = (*rest, "", "")[:3]
+    return group, namespace, plural, name, part
+
+
+def _page(found: list[Document], query: dict[str, str]) -> Document:
+    first, limit = int(query.get("continue") or 0), int(query.get("limit") or 500)
+    more = str(first + limit) if first + limit < len(found) else ""
+    return {"kind": "List", "metadata": {"continue": more}, "items": found[first : first + limit]}
+
+
+def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 30
+        protocol_version = "HTTP/1.1"
+
+        def _serve(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            content = self.headers.get("Content-Type") or ""
+            try:
+                found = api.answer(self.command, self.path, self.headers.get("Authorization") or "", content, body)
+            except Refusal as refusal:
+                status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": refusal.code}
+                self._document(refusal.code, {**status, "message": str(refusal)})
+                return
+            if isinstance(found, dict):
+                self._document(201 if self.command == "POST" else 200, found)
+            else:
+                self._stream(found)
+
+        def _document(self, code: int, document: Document) -> None:
+            data = json.dumps(document).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def _stream(self, events: Any) -> None:
+            self.close_connection = True
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            try:
+                for event in events:
+                    if api.away:
+                        return
+                    if event is not None:
+                        line = json.dumps(event).encode() + b"\n"
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+                self.wfile.write(b"0\r\n\r\n")
+            except OSError:
+                return
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
