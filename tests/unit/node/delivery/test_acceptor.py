@@ -62,6 +62,19 @@ async def test_those_who_never_finish_do_not_keep_the_places(start, contexts):
     assert acceptor.failed == len(idle) and acceptor._fresh == 0
 
 
+async def test_a_crowd_is_taken_at_the_pace_of_handshakes(start, contexts):
+    """Never more than FRESH_LIMIT at once, the rest waits in the kernel; and the loop serves others in between."""
+    acceptor = start()
+    crowd = [asyncio.create_task(greeting(acceptor.port, contexts[1])) for _ in range(8 * module.FRESH_LIMIT)]
+    most, turns = 0, 0
+    while not all(task.done() for task in crowd):
+        await asyncio.sleep(0)
+        most, turns = max(most, acceptor._fresh), turns + 1
+    assert [task.result() for task in crowd] == [b"hello"] * len(crowd)
+    assert most == module.FRESH_LIMIT, "a crowd fills the places and nothing more"
+    assert turns > len(crowd) / module.AT_ONCE
+
+
 async def test_no_room_means_no_handshake(start, contexts):
     acceptor = start(full=lambda shaking: True)
     with pytest.raises(OSError):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from node.delivery.limits import Limits
+from node.delivery.server import BUCKETS, LOOK
 from sidecar import session
 from sidecar.wire import frames, messages
 
@@ -21,3 +22,8 @@ def test_the_largest_message_a_sidecar_may_send_is_within_its_effort():
 
 def test_delays_are_within_what_the_wire_allows():
     assert Limits().avoid_ms <= messages.MAX_DELAY_MS and Limits().retry_ms * 1.5 <= messages.MAX_DELAY_MS
+
+
+def test_time_is_looked_at_often_enough_for_a_window_to_take_effect_within_a_second():
+    """One look may just have missed the moment, one may be late: both together stay within it."""
+    assert 2 * LOOK * Limits().heartbeat / BUCKETS < 1.0

@@ -532,6 +532,20 @@ async def test_drain_sends_everybody_away_and_takes_nobody(site):
         await asyncio.open_connection("127.0.0.1", port)
 
 
+async def test_drain_serves_those_it_has_not_sent_away_yet(site, monkeypatch):
+    monkeypatch.setattr("node.delivery.server.DRAIN_AT_ONCE", 2)
+    monkeypatch.setattr("node.delivery.server.DRAIN_RATE", 4)
+    clients = [await site.join(pod=f"p{i}") for i in range(6)]
+    for client in clients:
+        await client.until(lambda client=client: client.full)
+    draining = asyncio.create_task(site.server.drain("stop", timeout=20.0))
+    await eventually(lambda: sum(client.goaway is not None for client in clients) == 2)
+    site.put("shop/db", b"late", grants=("shop/web",))
+    waiting = [client for client in clients if client.goaway is None]
+    await asyncio.gather(*(client.until(lambda client=client: client.held) for client in waiting[2:]))
+    assert await draining == 0 and all(client.goaway for client in clients)
+
+
 async def test_drain_does_not_wait_for_ever(start_site):
     site = await start_site(heartbeat=30.0)
     client = await site.join()
