@@ -60,7 +60,8 @@ class Image:
         self.name, self.reference = name, reference
         self.container = sh("buildah", "from", reference)
         self.root = Path(sh("buildah", "mount", self.container))
-        self.config = json.loads(sh("buildah", "inspect", "--type", "image", reference))["OCIv1"]["config"]
+        document = json.loads(sh("buildah", "inspect", "--type", "image", reference))["OCIv1"]
+        self.config, self.layers = document["config"], document["rootfs"]["diff_ids"]
 
     def drop(self) -> None:
         sh("buildah", "rm", self.container)

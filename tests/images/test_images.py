@@ -33,6 +33,11 @@ def test_the_sizes_are_told(images):
     assert ours < 40 * MIB, "what every pod carries"
 
 
+def test_base_and_python_are_one_layer_each_for_all(images):
+    assert len({tuple(image.layers[:2]) for image in images.values()}) == 1
+    assert {len(image.layers) for image in images.values()} == {3}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_an_image_says_of_itself(images, name):
     config = images[name].config
