@@ -26,3 +26,35 @@ QUICK = Plan(repetitions=2, seconds=1.0, warm_up=0.5, singles=50, kills=3, freez
 SIZES = (64, 1024)
 """Bytes of a value."""
 CALLERS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class DeliveryPlan:
+    """Counts, and times in seconds. `sidecars`: real processes of row swap; `thousand` and `streams`: sidecars of those
+    rows; `updates`: of one sidecar before its memory is looked at; `polled`: how long the poller is watched."""
+
+    repetitions: int = 3
+    rotations: int = 30
+    warm_up: int = 5
+    sidecars: int = 100
+    thousand: int = 1000
+    turns: int = 5
+    streams: int = 5000
+    polled: float = 45.0
+    updates: int = 3600
+    idle: float = 20.0
+
+
+DELIVERY: DeliveryPlan = DeliveryPlan()
+DELIVERY_QUICK = DeliveryPlan(
+    repetitions=2,
+    rotations=8,
+    warm_up=2,
+    sidecars=10,
+    thousand=60,
+    turns=2,
+    streams=200,
+    polled=22.0,
+    updates=200,
+    idle=5.0,
+)

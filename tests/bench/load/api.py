@@ -42,6 +42,7 @@ class Api(Protocol):
     @property
     def token(self) -> str: ...
     def put(self, key: str, size: int) -> bytes: ...
+    def put_value(self, key: str, value: bytes) -> bytes: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Safe:
     context: ssl.SSLContext
     token_file: Path
     kind: str = "safe"
+    grant: str = "demo/web"
 
     @property
     def token(self) -> str:
@@ -59,8 +61,10 @@ class Safe:
 
     def put(self, key: str, size: int) -> bytes:
         """A random value under bench/`key`, with an Idempotency-Key of its own."""
-        value = base64.b64encode(os.urandom(size)).decode()
-        body = {"fields": {"value": value}, "grants": ["demo/web"]}
+        return self.put_value(key, os.urandom(size))
+
+    def put_value(self, key: str, value: bytes) -> bytes:
+        body = {"fields": {"value": base64.b64encode(value).decode()}, "grants": [self.grant]}
         headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": secrets.token_hex(16)}
         return request("PUT", f"/v1/secrets/bench/{key}", headers, json.dumps(body).encode())
 
@@ -75,6 +79,9 @@ class Etcd:
     token: str = ""
 
     def put(self, key: str, size: int) -> bytes:
+        return self.put_value(key, os.urandom(size))
+
+    def put_value(self, key: str, value: bytes) -> bytes:
         coded = base64.b64encode(f"bench/{key}".encode()).decode()
-        body = {"key": coded, "value": base64.b64encode(os.urandom(size)).decode()}
+        body = {"key": coded, "value": base64.b64encode(value).decode()}
         return request("POST", "/v3/kv/put", {}, json.dumps(body).encode())

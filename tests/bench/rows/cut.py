@@ -20,6 +20,7 @@ from load.outage import Outage
 from plan import Plan
 from rows import cluster
 from rows.outages import FREEZE_PERIOD, lines, repeat
+from runner import LeftOut
 from table import Line
 from tools import Missing, need
 
@@ -28,10 +29,6 @@ from statefulset.cli.dev.harness import DevCluster
 
 HOUR = 3600.0
 MARK = "CUT "
-
-
-class LeftOut(Exception):
-    """This row cannot be measured here: why."""
 
 
 def run(plan: Plan, said: Callable[[str], None]) -> list[Line]:
