@@ -105,6 +105,8 @@ class SidecarEnd:
         self.protocol: ClientProtocol | None = None
         self.files: dict[str, int] = {"shop/db": 2, "shop/old": 1}
         self.highest = dict(self.files)
+        self.placing: Place | None = None
+        self.waiting: Place | None = None
         self.session = Session(NODES, Purpose("web-0", "i", "a"), Resume(dict(self.files), {}, 3, True))
         self._do(self.session.start(self.now, rng.random()))
 
@@ -133,6 +135,24 @@ class SidecarEnd:
         return [*self.session.connected(self.now, routes[0], "token", 60.0)]
 
     def _place(self, action: Place) -> list[object]:
+        """Now, or behind one whose template is being rendered; only the last that waits counts."""
+        if self.placing is not None:
+            self.waiting = action
+            return []
+        if self.rng.random() < 0.1:
+            self.placing = action
+            return []
+        return self._write(action)
+
+    def rendered(self) -> None:
+        action, self.placing, waiting = self.placing, None, self.waiting
+        self.waiting = None
+        if action is not None:
+            self._do(self._write(action))
+        if waiting is not None:
+            self._do(self._place(waiting))
+
+    def _write(self, action: Place) -> list[object]:
         if self.rng.random() < 0.2:
             return [*self.session.place_failed(self.now, 1, "no_space")]
         for name, change in action.changes.items():
@@ -140,9 +160,8 @@ class SidecarEnd:
                 self.files.pop(name, None)
                 continue
             assert change.version >= self.highest.get(name, 0), "an older version than was ever in place"
-            assert change.version > self.files.get(name, 0)
             self.files[name] = self.highest[name] = change.version
-        return [*self.session.placed(self.now, 1)]
+        return [*self.session.placed(self.now, 1, action)]
 
     def pass_time(self) -> None:
         self.now += self.rng.choice((0.01, 0.3, 2.5, 3.0, 6.0, 40.0))
@@ -181,6 +200,8 @@ def session(data: bytes) -> None:
     end = SidecarEnd(rng)
     for piece in pieces:
         end.take(piece)
+        if rng.random() < 0.3:
+            end.rendered()
         if rng.random() < 0.1:
             end.pass_time()
         if rng.random() < 0.05:

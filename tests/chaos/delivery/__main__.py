@@ -167,8 +167,10 @@ def roll_out(cluster: Cluster, writers: list[Writer], pods: list[str]) -> tuple[
         time.sleep(0.25)
     lines = []
     for secret in (SET.name, COMMON.name):
-        have = sum(placed.get(pod, {}).get(secret, 0) >= newest[secret] for pod in pods)
-        lines.append(f"{secret} v{newest[secret]}: {have} of {len(pods)} pods")
+        done = cluster.safe("rollout", "status", secret, "--wait")
+        lines += done.out.splitlines()[:SHOWN]
+        if done.code != 0 or f": {len(pods)} of {len(pods)} pods" not in done.out:
+            left.append(f"safe rollout status {secret}: code {done.code}, {done.out[:300]}{done.err[:300]}")
     return left, lines
 
 
