@@ -23,6 +23,7 @@ from node.crypto.envelope import FileKeys
 from node.crypto.keyring import Keyring
 from node.crypto.rootkey import RootKey
 from node.crypto.sealing import SealKey
+from node.delivery.explain import Explainer
 from node.delivery.hub import Hub
 from node.delivery.server import DeliveryServer
 from node.errors import Fatal, Retry
@@ -147,6 +148,7 @@ class App:
                 sealing=SealKey.load(settings.identity_dir),
                 gate=self.identity.gate,
                 sidecars=self.delivery,
+                explainer=Explainer(self.store, self.hub.granted, clock),
                 clock=clock,
                 settings=settings,
             )

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler
 from node.admin.apply import Apply
 from node.admin.bodies import MAX_BODY
 from node.admin.cluster import Cluster
+from node.admin.explain import Explain
 from node.admin.limits import Limits
 from node.admin.middleware import middleware
 from node.admin.rollout import Rollout
@@ -33,6 +34,7 @@ class Route:
 def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
     """Every route there is."""
     secrets, cluster, rollout = Apply(services, limits), Cluster(services), Rollout(services)
+    explain = Explain(services, limits)
     one = "/v1/secrets/{namespace}/{name}"
     return (
         Route("PUT", one, "secret.put", secrets.put),
@@ -48,6 +50,7 @@ def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
         Route("POST", f"{one}/grants", "secret.grants", secrets.grants),
         Route("POST", "/v1/apply", "secret.apply", secrets.apply),
         Route("GET", "/v1/secrets", "secret.list", secrets.list),
+        Route("GET", "/v1/explain/{namespace}/{serviceaccount}", "secret.explain", explain.explain),
         Route("GET", "/v1/status", "cluster.status", cluster.status),
         Route("PUT", "/v1/members", "cluster.resize", cluster.resize),
         Route("GET", "/v1/sidecars", "cluster.sidecars", cluster.sidecars),

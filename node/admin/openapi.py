@@ -454,6 +454,23 @@ _SCHEMAS: Final[Json] = {
             **{key: {"type": "integer"} for key in ("secrets", "sidecars")},
         },
     },
+    "Explained": {
+        "type": "object",
+        "properties": {
+            "workload": {"type": "string"},
+            "verdicts": {"type": "array", "items": _ref("Verdict")},
+            "total": {"type": "integer", "description": "how many there are, shown or not"},
+        },
+    },
+    "Verdict": {
+        "type": "object",
+        "description": "`rule`: the grant that names the workload. `wildcard`: it names others as well.",
+        "properties": {
+            **{key: {"type": "string"} for key in ("secret", "code", "rule", "detail", "hint")},
+            **{key: {"type": "boolean"} for key in ("allowed", "wildcard")},
+            "version": {"type": "integer"},
+        },
+    },
     "Sidecar": {
         "type": "object",
         "properties": {
@@ -520,6 +537,25 @@ _SCHEMAS: Final[Json] = {
     },
 }
 
+_EXPLAIN: Final[Json] = {
+    "parameters": [
+        {**_NAME[0], "description": "of the workload"},
+        {**_NAME[1], "name": "serviceaccount", "description": "of the workload"},
+    ],
+    "get": {
+        "operationId": "explain",
+        "summary": "Which rule lets a workload have a secret, or keeps it from it.",
+        "description": "One secret needs the right to get it, a list the right to list them.",
+        "parameters": [
+            _query("secret", {"type": "string"}, "this secret, namespace/name; without it every one that is granted"),
+            _query("namespace", {"type": "string"}, "secrets of this namespace only"),
+            _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "verdicts at most"),
+            _CONSISTENCY,
+        ],
+        "responses": _read("the verdicts", _ref("Explained")),
+    },
+}
+
 DOCUMENT: Final[Json] = {
     "openapi": "3.1.0",
     "info": {
@@ -557,6 +593,7 @@ DOCUMENT: Final[Json] = {
                 "responses": _answers("decided", _ref("Sized"), *_AWAY),
             }
         },
+        "/v1/explain/{namespace}/{serviceaccount}": _EXPLAIN,
         "/v1/sidecars": {
             "get": {
                 "operationId": "sidecars",

@@ -70,6 +70,7 @@ NEEDS: Final[Mapping[str, tuple[Need, ...]]] = {
     "secret.purge": (Need("delete"),),
     "secret.grants": (GRANT,),
     "secret.apply": (),  # node.admin.apply asks for what a put needs, for each secret in the body
+    "secret.explain": (),  # node.admin.explain asks for what its query names
     "secret.list": (Need("list", scope="namespace"),),
     "cluster.status": (Need("get", CLUSTERS, scope="cluster"),),
     "cluster.resize": (Need("update", CLUSTERS, scope="cluster"),),

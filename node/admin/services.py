@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from node.admin.rights import Right
 from node.clock import Clock
@@ -144,6 +144,21 @@ class Sidecars(Protocol):
     def rollout(self, record: Record) -> AsyncIterator[Standing]: ...
 
 
+class Verdict(Protocol):
+    """See node.delivery.explain; a dataclass, whose fields are the JSON."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+class Explainer(Protocol):
+    """Which rule lets a workload have a secret, by the code that delivers it."""
+
+    def one(self, namespace: str, serviceaccount: str, name: str) -> Verdict: ...
+    def granted(
+        self, namespace: str, serviceaccount: str, within: str, limit: int
+    ) -> tuple[Sequence[Verdict], int]: ...
+
+
 class AdminSettings(Protocol):
     """The part of node.settings.Settings that is read here."""
 
@@ -173,6 +188,7 @@ class Services:
     sealing: Sealing
     gate: Gate
     sidecars: Sidecars
+    explainer: Explainer
     clock: Clock
     settings: AdminSettings
     deadline: float = 5.0

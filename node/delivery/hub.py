@@ -131,6 +131,10 @@ class Hub:
             if (subscriber := self._subscribers.get(number)) is not None:
                 yield subscriber.receipt(self._node)
 
+    def granted(self, namespace: str, serviceaccount: str) -> set[str]:
+        """Names of the secrets with a grant that names this workload, valid now or not."""
+        return self._grants.names(namespace, serviceaccount)
+
     def sealed(self) -> tuple[str, ...]:
         """Names whose value this node could not open when it last tried."""
         return self._frames.sealed()

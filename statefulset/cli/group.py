@@ -24,6 +24,7 @@ COMMANDS = {
     "purge": "statefulset.cli.secret:purge",
     "grant": "statefulset.cli.secret:grant",
     "revoke": "statefulset.cli.secret:revoke",
+    "explain": "statefulset.cli.explain:explain",
     "status": "statefulset.cli.cluster:status",
     "sidecars": "statefulset.cli.cluster:sidecars",
     "rollout": "statefulset.cli.rollout:rollout",

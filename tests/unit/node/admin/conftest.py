@@ -24,6 +24,8 @@ from node.clock import SystemClock
 from node.crypto.keyring import Keyring
 from node.crypto.rootkey import RootKey
 from node.crypto.sealing import SealKey
+from node.delivery import policy
+from node.delivery.explain import Explainer
 from node.delivery.receipts import Receipt
 from node.delivery.rollout import Standing, concerns, stand
 from node.errors import Rejected, Retry
@@ -188,12 +190,18 @@ class Node:
             sealing=self.sealing,
             gate=self.gate,
             sidecars=self.sidecars,
+            explainer=Explainer(self.store, self.granted, self.clock),
             clock=self.clock,
             settings=self.settings,
             deadline=deadline,
         )
         if with_key:
             self.add_key()
+
+    def granted(self, namespace: str, serviceaccount: str) -> list[str]:
+        """What the hub's index knows at once, by looking at every secret."""
+        every = self.store.list(limit=1000)
+        return [one.name for one in every if policy.granted(one.grants, namespace, serviceaccount)]
 
     def add_key(self) -> None:
         command = commands.AddKey(rid=bytes(16), t=1, actor="node", generation=1, wrapped=self.keyring.new_key(1))

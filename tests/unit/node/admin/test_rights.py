@@ -7,7 +7,7 @@ from node.admin.limits import Limits
 from node.admin.middleware import OPEN
 from node.admin.rights import GRANT, NEEDS, VALUE, Need, Right, rights
 
-BY_BODY = {"secret.apply"}
+BY_BODY = {"secret.apply", "secret.explain"}
 """Routes whose handler asks for each thing that its body names."""
 
 
