@@ -120,6 +120,7 @@ OPTIONS: Final[Mapping[str, Callable[[str], object]]] = {
 VARIABLES: Final[Mapping[str, str]] = {
     "secrets": "SAFE_SECRETS",
     "file-mode": "SAFE_FILE_MODE",
+    "file-group": "SAFE_FILE_GROUP",
     "render": "SAFE_RENDER",
     "notify": "SAFE_NOTIFY",
     "deadline": "SAFE_DEADLINE",

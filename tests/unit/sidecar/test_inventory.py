@@ -66,3 +66,19 @@ def test_a_denial_is_news_once():
     made = Inventory((), Resume())
     assert made.deny(m.Denied("a/b", "not_granted", "")) and not made.deny(m.Denied("a/b", "not_granted", ""))
     assert made.deny(m.Denied("a/b", "expired", ""))
+
+
+def test_what_came_while_one_place_was_rendered_stays_due():
+    made = Inventory((), Resume())
+    made.secret(secret("a/b", 1))
+    made.commit(m.Sync(10, False, True))
+    first = made.place()
+    made.secret(secret("a/b", 2, index=11))
+    made.secret(secret("a/c", 1, index=11))
+    made.commit(m.Sync(11, False, False))
+    made.placed(first)
+    assert made.held == {"a/b": 1} and made.placed_index == 10 and made.pending
+    second = made.place()
+    assert set(second.changes) == {"a/b", "a/c"}
+    made.placed(second)
+    assert made.held == {"a/b": 2, "a/c": 1} and made.placed_index == 11 and not made.pending

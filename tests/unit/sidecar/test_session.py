@@ -410,3 +410,38 @@ def test_every_answer_ends_with_when_to_wake():
     session = made()
     for actions in (session.start(0, CHANCE), session.failed(0, CHANCE, "x"), session.woken(1, CHANCE)):
         assert isinstance(actions[-1], Wait)
+
+
+def test_a_file_that_cannot_be_rendered_is_said_and_tried_again_later():
+    session = live(made(), heartbeat_ms=60_000)
+    session.received(1, CHANCE, secret())
+    session.received(1, CHANCE, sync())
+    [receipt] = sent(m.Receipt, session.place_failed(1, 1000, codes.RENDER_FAILED, "x: " + "long " * 1000))
+    assert receipt.error == codes.RENDER_FAILED and receipt.report.render.startswith("x: long")
+    assert len(receipt.report.render) == m.MAX_TEXT, "what the wire holds"
+    assert not of(Place, session.woken(1 + s.REPLACE, CHANCE))
+    assert of(Place, session.received(2, CHANCE, sync(11, full=False))), "a SYNC tries at once"
+    [place] = of(Place, session.woken(1 + s.RENDER_AGAIN, CHANCE))
+    [receipt] = sent(m.Receipt, session.placed(62, 2000, place))
+    assert (receipt.error, receipt.report.render) == ("", "") and session.status(62)["render"] == ""
+
+
+def test_what_became_of_telling_the_application_is_in_every_receipt_from_then_on():
+    session = live(made())
+    [receipt] = sent(m.Receipt, session.notified(1, 1000, "refused", 3, 1))
+    assert (receipt.report.notify, receipt.report.notified, receipt.report.notify_failed) == ("refused", 3, 1)
+    [receipt] = sent(m.Receipt, deliver(session, secret(), sync()))
+    assert receipt.report.notified == 3 and session.status(1)["notify_failed"] == 1
+    session.lost(2, CHANCE, "x")
+    assert not sent(m.Receipt, session.notified(3, 1000, "", 4, 1)), "nobody to tell"
+
+
+def test_staleness_counts_from_the_last_touch_with_the_majority():
+    session = live(made())
+    [receipt] = sent(m.Receipt, deliver(session, secret(), sync(), now=5.0))
+    assert receipt.report.staleness_ms == 0
+    session.received(10, CHANCE, m.Stale(True))
+    [receipt] = sent(m.Receipt, deliver(session, secret(version=2, index=11), sync(11, False, True), now=12.0))
+    assert receipt.report.staleness_ms == 2000
+    [receipt] = sent(m.Receipt, deliver(session, secret(version=3, index=12), sync(12, False, False), now=13.0))
+    assert receipt.report.staleness_ms == 0

@@ -54,7 +54,8 @@ def test_what_is_missing_is_named(missing):
         ("SAFE_MAX_STALENESS", "-1"), ("SAFE_FILE_MODE", "0555"), ("SAFE_FILE_MODE", "rw"), ("SAFE_FILE_MODE", "0044"),
         ("SAFE_FILE_MODE", "4444"), ("SAFE_ALLOW_DISK", "yes"), ("SAFE_ALLOW_DISK", "true"), ("SAFE_TARGET", "secrets"),
         ("SAFE_TARGET", "/a\0b"), ("SAFE_POD", "a\nb"), ("SAFE_POD", "x" * 254), ("SAFE_POD", "\udcff"),
-        ("SAFE_MODE", "daemon"),
+        ("SAFE_MODE", "daemon"), ("SAFE_FILE_GROUP", "staff"), ("SAFE_FILE_GROUP", "-1"), ("SAFE_FILE_GROUP", "2147483648"),
+        ("SAFE_RENDER", "x=toml"), ("SAFE_NOTIFY", "nginx"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_one_line(key, value):
@@ -67,6 +68,14 @@ def test_what_cannot_work_is_one_line(key, value):
 
 def test_disk_is_allowed_in_so_many_words():
     assert load({**GOOD, "SAFE_ALLOW_DISK": ALLOW_DISK}).allow_disk
+
+
+def test_rendering_and_telling_are_read():
+    settings = load({**GOOD, "SAFE_RENDER": "app.env=env", "SAFE_NOTIFY": "signal HUP app", "SAFE_FILE_GROUP": "2000"})
+    assert [rule.path for rule in settings.render] == ["app.env"] and settings.notify.target == "app"
+    assert settings.file_group == 2000
+    plain = load(GOOD)
+    assert (plain.render, plain.notify, plain.file_group) == ((), None, None)
 
 
 def test_a_stricter_file_mode():
