@@ -183,7 +183,7 @@ class App:
         await self.identity.keys.start()
         await self.delivery.start()
         self._delivering = True
-        await self.admin.start(self.settings.admin_listen, self.doors.server)
+        await self.admin.start(self.settings.admin_listen, self.doors.server, self.settings.admin_socket)
         self._tasks = [asyncio.ensure_future(self._renew_leaves()), asyncio.ensure_future(self._make_first_key())]
         log.info(
             "serving: peers %s, delivery %s, admin %s",

@@ -7,8 +7,13 @@ What it refuses to do: hold a query or a body, or a name as the caller spelled i
 
 from __future__ import annotations
 
+from typing import Final
+
 from node.admin.context import Context
 from node.audit import AuditLog
+
+GROUPS: Final = 32
+"""Groups of a person in one line; some identity providers send hundreds."""
 
 
 class Audit(AuditLog):
@@ -25,6 +30,7 @@ class Audit(AuditLog):
     ) -> None:
         fields = {
             "subject": context.subject,
+            "groups": [] if context.person is None else list(context.person.groups[:GROUPS]),
             "secret": name,
             "version": version,
             "index": context.index,

@@ -1,4 +1,4 @@
-"""Who may use the admin API, and for what: a bearer token, and the rights that the route's action needs.
+"""Who may use the admin API, and for what: a bearer token and the rights that the route's action needs, or the socket.
 
 Why it exists: this is the admins' door and takes the admins' credential only, so a workload's token opens nothing here;
 rights are asked for in one place, from one table (rights.py). What it refuses to do: keep or log a token, let a route
@@ -10,6 +10,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from node.admin import context
+from node.admin.local import peer_of
 from node.admin.rights import CLUSTERS, NEEDS, Need, Right, rights
 from node.admin.services import Services
 from node.errors import Rejected
@@ -35,6 +36,12 @@ async def authorise(request: web.Request, services: Services) -> None:
 
     Raises Rejected unauthenticated or token_* (401), forbidden (403), invalid; Retry if it cannot be known now."""
     at = context.current()
+    if (peer := peer_of(request)) is not None:
+        at.remote = f"socket: pid {peer.pid}"
+        at.subject = f"socket:{services.settings.name}:uid:{peer.uid}"
+        if not peer.trusted:
+            raise Rejected("the socket is for this node's own user and root", code="forbidden", hint="use a token")
+        return  # he could read the root key: see local.py
     at.person = await services.gate.who(_bearer(request))
     at.subject = at.person.name
     if request.match_info.http_exception is not None:
@@ -50,8 +57,11 @@ async def authorise(request: web.Request, services: Services) -> None:
 async def require(services: Services, need: Need, secret: str = "", namespace: str = "") -> None:
     """For handlers whose needs depend on the body: the person of this request must have this right as well, on
     `secret` (namespace/name), or in `namespace`. Raises Rejected forbidden; Retry if it cannot be known now."""
-    person = context.current().person
-    assert person is not None
+    at = context.current()
+    assert at.subject is not None
+    person = at.person
+    if person is None:
+        return  # through the socket: authorise has let in nobody else without a person
     for right in rights((need,), secret, namespace):
         await _demand(services, person, right)
 

@@ -1,7 +1,7 @@
 """Serves the application over HTTPS, with limits on what arrives before any handler runs.
 
 Why it exists: aiohttp's defaults log what they cannot parse, with the bytes in question; here only the kind of error is
-logged. What it refuses to do: listen without TLS.
+logged. What it refuses to do: listen on a network without TLS.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from node.admin import local
 from node.admin.app import create_app
 from node.admin.limits import Limits
 from node.admin.pulse import BEAT, Pulse
@@ -63,14 +65,19 @@ class AdminServer:
         )
         self.port = 0
 
-    async def start(self, listen: Address, context: ssl.SSLContext) -> None:
-        """Listens; the context decides certificate and TLS version (1.3 only). Raises OSError."""
+    async def start(self, listen: Address, context: ssl.SSLContext, path: Path | None = None) -> None:
+        """Listens; the context decides certificate and TLS version (1.3 only). `path`: of the socket inside the pod, if
+        there is to be one. Raises OSError; Fatal if the socket would not be ours alone."""
         self._pulse.beat()
         self._beating = asyncio.get_running_loop().create_task(self._beat())
         await self._runner.setup()
         site = web.TCPSite(self._runner, listen.host, listen.port, ssl_context=context, backlog=256)
         await site.start()
         self.port = self._runner.addresses[0][1]
+        if path is not None:
+            local.prepare(path)
+            await web.UnixSite(self._runner, path, backlog=16).start()
+            path.chmod(local.MODE)
 
     async def _beat(self) -> None:
         while True:

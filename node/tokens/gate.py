@@ -8,6 +8,7 @@ server), let anybody in on an answer that is too old, or let strangers use up th
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Hashable
 from typing import Final, Protocol, TypeVar
 
@@ -61,6 +62,12 @@ class Right(Protocol):
     def name(self) -> str: ...
 
 
+@functools.lru_cache(maxsize=RIGHTS)
+def _wide(group: str, resource: str, subresource: str, verb: str, namespace: str) -> Access:
+    """The same few questions come with every request."""
+    return Access(group, resource, subresource, verb, namespace, "")
+
+
 class Gate:
     """`verifier`: of the admins' audience. `issuer`: of service-account tokens. `group`: API group of the rights."""
 
@@ -88,6 +95,9 @@ class Gate:
 
         A token that names our own issuer is one of a service account: it is verified offline for the admins' audience,
         then reviewed. Any other (of an identity provider) is for the API server to judge."""
+        if await self._verifier.remembered(token) is not None:
+            person = self._people.at_hand((token, self._audience))
+            return person or self._accepted(await self._known(self._people, (token, self._audience)))
         if not 0 < len(token) <= MAX_TOKEN or not token.isascii() or not token.isprintable():
             raise Rejected(
                 f"this is not a bearer token of at most {MAX_TOKEN} bytes",
@@ -113,7 +123,9 @@ class Gate:
 
         The whole namespace is asked about first, since that answer is good for every secret in it; a role that is
         limited to names (resourceNames) is found by the second question."""
-        wide = Access(self._group, right.resource, right.subresource, right.verb, right.namespace, "")
+        wide = _wide(self._group, right.resource, right.subresource, right.verb, right.namespace)
+        if self._rights.at_hand((person, wide)):
+            return True
         if await self._known(self._rights, (person, wide)):
             return True
         narrow = dataclasses.replace(wide, name=right.name)

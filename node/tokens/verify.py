@@ -68,15 +68,19 @@ class Verifier:
         """Who the token speaks for. Checked in this order: form, key, signature, issuer, audience, times, subject.
 
         Raises Rejected with a token_* code, or Retry unavailable while the issuer's keys are not known."""
-        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-        known = self._verified.get(digest)
-        if known is not None and await self._still_stands(*known):
-            return known[2]
+        known = await self.remembered(token)
+        if known is not None:
+            return known
         identity, kid, key = await self._verify(token)
-        self._verified[digest] = (kid, key, identity, self._clock.wall_ms() / 1000)
+        self._verified[_digest(token)] = (kid, key, identity, self._clock.wall_ms() / 1000)
         if len(self._verified) > REMEMBERED:
             self._verified.popitem(last=False)
         return identity
+
+    async def remembered(self, token: str) -> Identity | None:
+        """Who this very token was verified for here before, if that still holds; None says nothing about it."""
+        known = self._verified.get(_digest(token))
+        return known[2] if known is not None and await self._still_stands(*known) else None
 
     async def _still_stands(self, kid: str, key: Key, identity: Identity, verified: float) -> bool:
         """What was verified once holds until the token expires or its key is withdrawn (or the clock is set back);
@@ -184,6 +188,10 @@ class Verifier:
                 hint="wait, or compare the clocks of the nodes with the issuer's",
             )
         return expires
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def _seconds(claims: dict[str, object], name: str) -> float | None:

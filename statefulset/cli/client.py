@@ -2,7 +2,7 @@
 
 Why it exists: to turn (command, servers, deadline) into an answer or a CliError that says what to do next.
 What it refuses to do: follow redirects, use a proxy from the environment, speak anything but TLS 1.3 to a server whose
-certificate it has checked, or put a value or the token into an error.
+certificate it has checked (or through the socket of this pod), or put a value or the token into an error.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ class Client:
         self._now = now
         self._sleep = sleep
         self._good = 0
-        self._http = httpx.Client(verify=tls(connection), http2=False, trust_env=False, follow_redirects=False)
+        if connection.socket is not None:
+            over: dict[str, Any] = {"transport": httpx.HTTPTransport(uds=str(connection.socket))}
+        else:
+            over = {"verify": tls(connection)}
+        self._http = httpx.Client(http2=False, trust_env=False, follow_redirects=False, **over)
 
     def __enter__(self) -> Client:
         return self
@@ -124,7 +128,9 @@ class Client:
         content: bytes | None,
         headers: Mapping[str, str],
     ) -> Answer | Failure:
-        every = {"Authorization": f"Bearer {self.connection.token()}", "Accept": "application/json", **headers}
+        every = {"Accept": "application/json", **headers}
+        if token := self.connection.token():
+            every["Authorization"] = f"Bearer {token}"
         if content is not None:
             every["Content-Type"] = "application/json"
         try:

@@ -1,4 +1,5 @@
-"""Where the store is and who we are: three environment variables, or a `safe dev` that runs on this machine.
+"""Where the store is and who we are: three environment variables, the socket of the node in whose pod we run, or a
+`safe dev` on this machine.
 
 Why it exists: every command asks the same question and must fail with the same clear line.
 What it refuses to do: speak plain HTTP, take a token from the command line or the environment, or trust a folder in
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 
 from statefulset.cli.errors import usage
 
+SOCKET = Path("/run/raftsafe/admin/admin.sock")
+"""Where the manifests have a node put its socket."""
 SHM = Path("/dev/shm")  # noqa: S108 - memory, and the folder's owner and mode are checked
 MAX_TOKEN = 16 << 10
 """Bytes; projected tokens have 1 to 2 KiB and the nodes refuse more than this."""
@@ -25,14 +28,19 @@ _HOW = "set SAFE_SERVER (https://host:port, several with commas), SAFE_CA_FILE a
 
 @dataclasses.dataclass(frozen=True)
 class Connection:
-    """`servers` are base URLs without a slash at the end, at least one. Without `ca_file` the system's CAs count."""
+    """`servers` are base URLs without a slash at the end, at least one. Without `ca_file` the system's CAs count.
+    `socket`: of the node in whose pod we run; it asks for no token, and the kernel tells it who we are."""
 
     servers: tuple[str, ...]
     ca_file: Path | None
-    token_file: Path
+    token_file: Path | None
+    socket: Path | None = None
 
     def token(self) -> str:
-        """The bearer token, read anew at each call, because the kubelet renews the file. Raises CliError (usage)."""
+        """The bearer token, read anew at each call, because the kubelet renews the file; "" where none is asked for.
+        Raises CliError (usage)."""
+        if self.token_file is None:
+            return ""
         hint = f"SAFE_TOKEN_FILE is {self.token_file}; it must hold one token for the audience raftsafe-admin"
         try:
             with self.token_file.open("rb") as file:
@@ -60,7 +68,25 @@ def find(env: Mapping[str, str], uid: int, shm: Path = SHM) -> Connection:
         if env.get(key):
             # Somebody means a real store; falling back to a `safe dev` here would look like success.
             raise usage(f"{key} is set, SAFE_SERVER is not", _HOW)
+    if (path := _socket(env, uid)) is not None:
+        return Connection(("http://localhost",), None, None, path)
     return _dev(shm / f"raftsafe-dev-{uid}", uid)
+
+
+def _socket(env: Mapping[str, str], uid: int) -> Path | None:
+    """The socket of the node in this pod, None if there is none. One that was named must be there."""
+    path = Path(env.get("SAFE_ADMIN_SOCKET") or SOCKET)
+    try:
+        found = path.lstat()
+    except OSError as error:
+        if env.get("SAFE_ADMIN_SOCKET"):
+            hint = "is the node of this pod running, and do you run as its user?"
+            raise usage(f"SAFE_ADMIN_SOCKET cannot be used: {error.strerror}", hint) from None
+        return None
+    if not stat.S_ISSOCK(found.st_mode) or uid not in (0, found.st_uid):
+        hint = "SAFE_ADMIN_SOCKET names the socket of the node in this pod; run as its user, or as root of the pod"
+        raise usage(f"{path} is not a socket of yours", hint)
+    return path
 
 
 def _dev(folder: Path, uid: int) -> Connection:

@@ -253,6 +253,10 @@ class DevCluster:
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
+    def sockets(self) -> tuple[Path, ...]:
+        """The Unix sockets of the nodes' admin API."""
+        return tuple(programs.admin_socket(self.issuer.ca_file, name) for name in self.names)
+
     def servers(self) -> tuple[str, ...]:
         return tuple(programs.server(node) for node in self.ports.nodes)
 

@@ -70,6 +70,7 @@ def node_env(name: str, ports: Ports, data: Path, identity: Path, issuer: str, i
         "SAFE_PEER_LISTEN": f"{HOST}:{own.peer}",
         "SAFE_DELIVERY_LISTEN": f"{HOST}:{own.delivery}",
         "SAFE_ADMIN_LISTEN": f"{HOST}:{own.admin}",
+        "SAFE_ADMIN_SOCKET": str(admin_socket(issuer_ca, name)),
         "SAFE_SERVER_NAMES": f"localhost,{HOST}",
         "SAFE_DATA_DIR": str(data),
         "SAFE_IDENTITY_DIR": str(identity),
@@ -79,6 +80,11 @@ def node_env(name: str, ports: Ports, data: Path, identity: Path, issuer: str, i
         "SAFE_API_CA": str(issuer_ca),
         "SAFE_API_TOKEN_FILE": str(issuer_ca.with_name(NODE_TOKEN)),
     }
+
+
+def admin_socket(issuer_ca: Path, name: str) -> Path:
+    """Of the node, in memory; in a cluster it is in the node's pod."""
+    return issuer_ca.with_name(f"admin-{name}") / "admin.sock"
 
 
 def server(ports: NodePorts) -> str:

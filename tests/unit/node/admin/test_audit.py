@@ -10,6 +10,7 @@ import pytest
 from node import audit as shared
 from node.admin import audit
 from node.admin.context import Context
+from node.tokens.person import Person
 
 
 class Hands:
@@ -52,7 +53,9 @@ def stream():
 
 
 def context(clock: Hands, subject: str | None) -> Context:
-    return Context("r1", "secret.put", "10.0.0.1", 0.0, clock, subject=subject, name="a/b", version=2, index=7)
+    person = None if subject is None else Person(subject, groups=("devs",))
+    more = {"subject": subject, "person": person, "name": "a/b", "version": 2, "index": 7}
+    return Context("r1", "secret.put", "10.0.0.1", 0.0, clock, **more)
 
 
 def test_the_line(stream):
@@ -64,6 +67,7 @@ def test_the_line(stream):
         "node": "safe-0",
         "peer": "10.0.0.1",
         "subject": "me",
+        "groups": ["devs"],
         "secret": "a/b",
         "version": 2,
         "index": 7,

@@ -106,3 +106,14 @@ async def test_the_least_used_go(server, remembered):
     for key in ("a", "b", "c", "a", "d"):
         await remembered.get(key)
     assert [key for key in "abcd" if key in remembered] == ["a", "c", "d"]
+
+
+async def test_at_hand_is_only_what_needs_no_question(server, remembered, clock):
+    assert remembered.at_hand("a") is None
+    await remembered.get("a")
+    assert remembered.at_hand("a") is True
+    clock.monotonic += 5.5  # past half of its time it has to be asked for again, which `get` does
+    assert remembered.at_hand("a") is None
+    assert await remembered.get("a") is True
+    await turn()
+    assert remembered.at_hand("a") is True and server.asked == ["a", "a"]

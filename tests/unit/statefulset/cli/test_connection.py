@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,36 @@ def test_the_token_is_read_at_each_call(files: Path):
     assert found.token() == "ey.token.x"
     (files / "token").write_text("renewed")
     assert found.token() == "renewed"
+
+
+@pytest.fixture
+def sock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A listening socket, named relative to the folder: paths of sockets are short."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("admin.sock")
+        bound.listen()
+        yield tmp_path / "admin.sock"
+
+
+def test_the_socket_of_the_pod_is_found(sock: Path, monkeypatch: pytest.MonkeyPatch):
+    for named, default in (({"SAFE_ADMIN_SOCKET": str(sock)}, Path("/nowhere")), ({}, sock)):
+        monkeypatch.setattr("statefulset.cli.connection.SOCKET", default)
+        found = find(named, UID, sock.parent)
+        assert found.socket == sock and found.token() == "" and found.servers == ("http://localhost",)
+
+
+def test_a_named_store_comes_before_the_socket(files: Path, sock: Path):
+    found = find({**env(files, "https://a:8500"), "SAFE_ADMIN_SOCKET": str(sock)}, UID, files)
+    assert found.socket is None and found.token()
+
+
+def test_sockets_that_are_not_believed(sock: Path, files: Path):
+    find({"SAFE_ADMIN_SOCKET": str(sock)}, 0, files)  # root of the pod
+    for path, uid in ((sock, UID + 1), (files / "missing", UID), (files / "token", UID), (files, UID)):
+        with pytest.raises(CliError) as caught:
+            find({"SAFE_ADMIN_SOCKET": str(path)}, uid, files)
+        assert caught.value.exit_code == USAGE and caught.value.hint
 
 
 @pytest.mark.parametrize(
