@@ -1,4 +1,4 @@
-"""The messages: what each carries, and what is refused when one is read.
+"""The messages: what each carries, and what each field may be.
 
 Why it exists: both ends build and read the same few shapes, and everything received is checked here once, so that the
 code behind it may trust types, names and sizes. Unknown keys are ignored, so a newer peer may add some.
@@ -11,77 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Self
 
-from sidecar.wire import codes, frames, names
-from sidecar.wire.frames import ProtocolError
+from sidecar.wire import checks, codes, frames
 
+MAX_NUMBER: Final = checks.MAX_NUMBER
 MAX_TOKEN: Final = 16 << 10
 MAX_WORD: Final = 253
 """Codes, pod, node and agent names."""
 MAX_TEXT: Final = 2048
 """One sentence of a message or a hint."""
-MAX_NUMBER: Final = (1 << 63) - 1
 MAX_DELAY_MS: Final = 3_600_000
 """No peer may send the other away for more than an hour."""
-MAX_VERSIONS: Final = 16
-
-Body = Mapping[str, Any]
-
-
-def _number(body: Body, key: str, low: int = 0, high: int = MAX_NUMBER) -> int:
-    value = body.get(key)
-    if type(value) is not int or not low <= value <= high:  # `type is`: True is an int to isinstance
-        raise ProtocolError(f"{key} is not an integer from {low} to {high}")
-    return value
-
-
-def _text(body: Body, key: str, high: int, low: int = 0) -> str:
-    value = body.get(key)
-    if type(value) is not str or not low <= len(value) <= high:
-        raise ProtocolError(f"{key} is not a string of {low} to {high} characters")
-    return value
-
-
-def _flag(body: Body, key: str) -> bool:
-    value = body.get(key)
-    if type(value) is not bool:
-        raise ProtocolError(f"{key} is not true or false")
-    return value
-
-
-def _name(body: Body, key: str = "name") -> str:
-    value = body.get(key)
-    if type(value) is not str or not names.is_secret(value):
-        raise ProtocolError(f"{key} is not namespace/name")
-    return value
-
-
-def _versions(body: Body, key: str) -> dict[str, int]:
-    value = body.get(key)
-    if type(value) is not dict or len(value) > names.MAX_SECRETS:
-        raise ProtocolError(f"{key} is not a map of at most {names.MAX_SECRETS} names")
-    for name, version in value.items():
-        if (
-            type(name) is not str
-            or not names.is_secret(name)
-            or type(version) is not int
-            or not 1 <= version <= MAX_NUMBER
-        ):
-            raise ProtocolError(f"{key} is not a map of namespace/name to version")
-    return value
-
-
-def _fields(body: Body) -> dict[str, bytes]:
-    value = body.get("fields")
-    if type(value) is not dict or not 1 <= len(value) <= names.MAX_FIELDS:
-        raise ProtocolError(f"fields is not a map of 1 to {names.MAX_FIELDS} entries")
-    total = 0
-    for key, data in value.items():
-        if type(key) is not str or not names.is_field(key) or type(data) is not bytes:
-            raise ProtocolError("fields is not a map of field names to bytes")
-        total += len(data)
-    if total > names.MAX_SECRET_BYTES:
-        raise ProtocolError(f"a secret of {total} bytes is over the limit of {names.MAX_SECRET_BYTES}")
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,28 +52,17 @@ class Hello:
         }
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
-        versions, want, mode = body.get("versions"), body.get("want"), body.get("mode")
-        if type(versions) is not list or not 1 <= len(versions) <= MAX_VERSIONS:
-            raise ProtocolError(f"versions is not a list of 1 to {MAX_VERSIONS}")
-        if not all(type(version) is int and 1 <= version <= MAX_NUMBER for version in versions):
-            raise ProtocolError("versions is not a list of positive integers")
-        if type(want) is not list or len(want) > names.MAX_SECRETS:
-            raise ProtocolError(f"want is not a list of at most {names.MAX_SECRETS}")
-        if not all(type(name) is str and names.is_secret(name) for name in want):
-            raise ProtocolError("want is not a list of namespace/name")
-        if mode not in ("run", "init"):
-            raise ProtocolError("mode is neither run nor init")
+    def from_body(cls, body: checks.Body) -> Self:
         return cls(
-            versions=tuple(versions),
-            token=_text(body, "token", MAX_TOKEN, 1),
-            pod=_text(body, "pod", MAX_WORD, 1),
-            instance=_text(body, "instance", MAX_WORD, 1),
-            agent=_text(body, "agent", MAX_WORD),
-            index=_number(body, "index"),
-            have=_versions(body, "have"),
-            want=tuple(want),
-            mode=mode,
+            versions=checks.versions_offered(body, "versions"),
+            token=checks.text(body, "token", MAX_TOKEN, 1),
+            pod=checks.text(body, "pod", MAX_WORD, 1),
+            instance=checks.text(body, "instance", MAX_WORD, 1),
+            agent=checks.text(body, "agent", MAX_WORD),
+            index=checks.number(body, "index"),
+            have=checks.versions(body, "have"),
+            want=checks.secrets(body, "want"),
+            mode=checks.word(body, "mode", ("run", "init"), "neither run nor init"),
         )
 
 
@@ -162,13 +90,13 @@ class Report:
         }
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
+    def from_body(cls, body: checks.Body) -> Self:
         return cls(
-            render=_text(body, "render", MAX_TEXT),
-            notify=_text(body, "notify", MAX_TEXT),
-            notified=_number(body, "notified"),
-            notify_failed=_number(body, "notify_failed"),
-            staleness_ms=_number(body, "staleness_ms"),
+            render=checks.text(body, "render", MAX_TEXT),
+            notify=checks.text(body, "notify", MAX_TEXT),
+            notified=checks.number(body, "notified"),
+            notify_failed=checks.number(body, "notify_failed"),
+            staleness_ms=checks.number(body, "staleness_ms"),
         )
 
 
@@ -191,12 +119,12 @@ class Receipt:
         return body if self.report is None else {**body, **self.report.to_body()}
 
     @classmethod
-    def from_body(cls, body: Body, version: int = 2) -> Self:
+    def from_body(cls, body: checks.Body, version: int = 2) -> Self:
         return cls(
-            index=_number(body, "index"),
-            placed=_versions(body, "placed"),
-            error=_text(body, "error", MAX_WORD),
-            at_ms=_number(body, "at_ms"),
+            index=checks.number(body, "index"),
+            placed=checks.versions(body, "placed"),
+            error=checks.text(body, "error", MAX_WORD),
+            at_ms=checks.number(body, "at_ms"),
             report=Report.from_body(body) if version >= 2 else None,
         )
 
@@ -212,8 +140,8 @@ class Token:
         return {"token": self.token}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
-        return cls(token=_text(body, "token", MAX_TOKEN, 1))
+    def from_body(cls, body: checks.Body) -> Self:
+        return cls(token=checks.text(body, "token", MAX_TOKEN, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +154,7 @@ class Bye:
         return {}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
+    def from_body(cls, body: checks.Body) -> Self:
         return cls()
 
 
@@ -241,8 +169,8 @@ class Ping:
         return {"n": self.n}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
-        return cls(n=_number(body, "n"))
+    def from_body(cls, body: checks.Body) -> Self:
+        return cls(n=checks.number(body, "n"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +184,8 @@ class Pong:
         return {"n": self.n}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
-        return cls(n=_number(body, "n"))
+    def from_body(cls, body: checks.Body) -> Self:
+        return cls(n=checks.number(body, "n"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,15 +214,15 @@ class Welcome:
         return body if self.version < 2 else {**body, "cluster": self.cluster}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
-        version = _number(body, "version", 1)
+    def from_body(cls, body: checks.Body) -> Self:
+        version = checks.number(body, "version", 1)
         return cls(
             version=version,
-            cluster=_text(body, "cluster", MAX_WORD) if version >= 2 else "",
-            node=_text(body, "node", MAX_WORD),
-            index=_number(body, "index"),
-            heartbeat_ms=_number(body, "heartbeat_ms", 10, 60_000),
-            stale=_flag(body, "stale"),
+            cluster=checks.text(body, "cluster", MAX_WORD) if version >= 2 else "",
+            node=checks.text(body, "node", MAX_WORD),
+            index=checks.number(body, "index"),
+            heartbeat_ms=checks.number(body, "heartbeat_ms", 10, 60_000),
+            stale=checks.flag(body, "stale"),
         )
 
 
@@ -312,12 +240,12 @@ class Refused:
         return {"code": self.code, "message": self.message, "hint": self.hint, "retry_ms": self.retry_ms}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
+    def from_body(cls, body: checks.Body) -> Self:
         return cls(
-            code=_text(body, "code", MAX_WORD, 1),
-            message=_text(body, "message", MAX_TEXT),
-            hint=_text(body, "hint", MAX_TEXT),
-            retry_ms=_number(body, "retry_ms", 0, MAX_DELAY_MS),
+            code=checks.text(body, "code", MAX_WORD, 1),
+            message=checks.text(body, "message", MAX_TEXT),
+            hint=checks.text(body, "hint", MAX_TEXT),
+            retry_ms=checks.number(body, "retry_ms", 0, MAX_DELAY_MS),
         )
 
 
@@ -335,12 +263,12 @@ class Secret:
         return {"name": self.name, "version": self.version, "index": self.index, "fields": dict(self.fields)}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
+    def from_body(cls, body: checks.Body) -> Self:
         return cls(
-            name=_name(body),
-            version=_number(body, "version", 1),
-            index=_number(body, "index"),
-            fields=_fields(body),
+            name=checks.name(body),
+            version=checks.number(body, "version", 1),
+            index=checks.number(body, "index"),
+            fields=checks.fields(body),
         )
 
     @property
@@ -361,11 +289,10 @@ class Gone:
         return {"name": self.name, "code": self.code}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
-        code = body.get("code")
-        if type(code) is not str or code not in codes.GONE:
-            raise ProtocolError("code is not a reason to remove a secret")
-        return cls(name=_name(body), code=code)
+    def from_body(cls, body: checks.Body) -> Self:
+        return cls(
+            name=checks.name(body), code=checks.word(body, "code", codes.GONE, "not a reason to remove a secret")
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,8 +308,8 @@ class Sync:
         return {"index": self.index, "stale": self.stale, "full": self.full}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
-        return cls(index=_number(body, "index"), stale=_flag(body, "stale"), full=_flag(body, "full"))
+    def from_body(cls, body: checks.Body) -> Self:
+        return cls(index=checks.number(body, "index"), stale=checks.flag(body, "stale"), full=checks.flag(body, "full"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,8 +323,8 @@ class Stale:
         return {"stale": self.stale}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
-        return cls(stale=_flag(body, "stale"))
+    def from_body(cls, body: checks.Body) -> Self:
+        return cls(stale=checks.flag(body, "stale"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,8 +339,10 @@ class Goaway:
         return {"reason": self.reason, "avoid_ms": self.avoid_ms}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
-        return cls(reason=_text(body, "reason", MAX_TEXT), avoid_ms=_number(body, "avoid_ms", 0, MAX_DELAY_MS))
+    def from_body(cls, body: checks.Body) -> Self:
+        return cls(
+            reason=checks.text(body, "reason", MAX_TEXT), avoid_ms=checks.number(body, "avoid_ms", 0, MAX_DELAY_MS)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,8 +358,12 @@ class Denied:
         return {"name": self.name, "code": self.code, "message": self.message}
 
     @classmethod
-    def from_body(cls, body: Body) -> Self:
-        return cls(name=_name(body), code=_text(body, "code", MAX_WORD, 1), message=_text(body, "message", MAX_TEXT))
+    def from_body(cls, body: checks.Body) -> Self:
+        return cls(
+            name=checks.name(body),
+            code=checks.text(body, "code", MAX_WORD, 1),
+            message=checks.text(body, "message", MAX_TEXT),
+        )
 
 
 ClientMessage = Hello | Receipt | Token | Bye | Ping | Pong

@@ -10,7 +10,7 @@ import seeded
 import targets
 from targets import TARGETS
 
-from sidecar.wire import frames, messages
+from sidecar.wire import checks, frames
 
 SEED = 20240607
 COUNT = 1500
@@ -47,10 +47,10 @@ def test_mutations_reach_behind_the_parser() -> None:
 @pytest.mark.parametrize(
     ("name", "where", "what"),
     [
-        ("client_end", messages, "_number"),
-        ("server_end", messages, "_versions"),
-        ("session", messages, "_fields"),
-        ("node", messages, "_text"),
+        ("client_end", checks, "number"),
+        ("server_end", checks, "versions"),
+        ("session", checks, "fields"),
+        ("node", checks, "text"),
         ("frames", targets, "decode"),
     ],
 )

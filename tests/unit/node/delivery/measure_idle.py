@@ -67,7 +67,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport = transport
-        transport.write(self.protocol.send_hello(m.Hello((1,), f"{self.number} {TOKEN}", "p", "i", "measure")))
+        transport.write(self.protocol.send_hello(m.Hello((1, 2), f"{self.number} {TOKEN}", "p", "i", "measure")))
 
     def data_received(self, data):
         for message in self.protocol.receive_data(data):
