@@ -12,6 +12,7 @@ import collections
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any, Final
 
@@ -119,9 +120,14 @@ class AuditLog:
         self._second = 0
         self._written = 0
         self._left_out = 0
+        self.refusals: Counter[str] = Counter()
+        """Refusals by event and code, "delivery.refused token_expired", whether or not they got a line."""
 
     def emit(self, event: str, peer: str, fields: Mapping[str, Any], *, known: bool) -> None:
-        """One line. `known`: the peer has shown who it is."""
+        """One line. `known`: the peer has shown who it is. `code` or `result` of the fields is the stable code."""
+        code = fields.get("code") or fields.get("result")
+        if code and code != "ok":
+            self.refusals[f"{event} {code}"] += 1
         if not known and not self._room():
             return
         line: dict[str, Any] = {

@@ -172,6 +172,7 @@ class DeliveryServer:
             **self.counters,
             **self._hub.counters,
             "sealed": len(self._hub.sealed()),
+            **self._audit.refusals,
         }
 
     async def drain(self, reason: str, timeout: float = 5.0) -> int:

@@ -97,3 +97,11 @@ def test_strangers_get_so_many_lines_a_second_and_admins_all(stream):
     clock.time += 1
     lines.write(context(clock, None), 0, 401, "unauthenticated")
     assert len(stream.getvalue().splitlines()) == shared.STRANGERS + 301
+
+
+def test_refusals_are_counted_and_what_was_done_is_not(stream):
+    clock = Hands()
+    log = audit.Audit("safe-0", clock)
+    for result in ("ok", "forbidden", "forbidden", "conflict"):
+        log.write(context(clock, "me"), 1, 200, result)
+    assert log.refusals == {"admin.secret.put forbidden": 2, "admin.secret.put conflict": 1}

@@ -62,3 +62,11 @@ def test_a_line_cannot_be_forged_by_what_is_in_it(audit, lines, caplog):
     audit.refused("10.0.0.1", "", "", 'x"}\n{"event":"fake', "invalid", "no")
     (record,) = caplog.records
     assert "\n" not in record.message and lines()[0]["pod"] == 'x"}\n{"event":"fake'
+
+
+def test_every_refusal_is_counted_also_those_without_a_line(audit, lines):
+    for _ in range(STRANGERS + 40):
+        audit.refused("10.0.0.1", "", "", "", "token_malformed", "no")
+    audit.withheld("10.0.0.1", "shop", "web", "web-1", "not_granted", "shop/db")
+    assert len(lines()) == STRANGERS + 1
+    assert audit.refusals == {"delivery.refused token_malformed": STRANGERS + 40, "delivery.withheld not_granted": 1}
