@@ -139,6 +139,7 @@ class App:
             clock=clock,
             node=settings.name,
             stale=lambda: not self.raft.core.has_quorum,
+            cluster=settings.cluster,
         )
         self.admin = AdminServer(
             Services(

@@ -279,6 +279,7 @@ class Session:
         self._error = codes.BEHIND
         self._dialer.shun(now)
         reason = f"{node or self._dialer.current} is at index {index}, behind the {self._set.index} seen here"
+        reason += "; if the store was built anew, recreate the pod: what is in its files stays until then"
         return [*self._goodbye(), *self._retreat(now, chance, reason)]
 
     def _goaway(self, now: float, chance: float, goaway: m.Goaway) -> list[Action]:

@@ -77,13 +77,14 @@ class DeliveryServer:
         node: str,
         stale: Callable[[], bool],
         limits: Limits | None = None,
+        cluster: str = "",
     ) -> None:
         self._host, self._wanted_port = host, port
         self._hub = hub
         self._revoked = revoked
         self._applied_index = applied_index
         self._clock = clock
-        self._node = node
+        self._node, self._cluster = node, cluster
         self._stale = stale
         self._limits = limits or Limits()
         self._door = Door(node, verify, self._index, wait_applied, self._settled, self._limits)
@@ -336,7 +337,7 @@ class DeliveryServer:
             return
         self._hub.set_stale(self._stale())
         heartbeat = round(self._limits.heartbeat * 1000)
-        welcome = m.Welcome(version, self._node, self._index(), heartbeat, self._hub.stale)
+        welcome = m.Welcome(version, self._node, self._index(), heartbeat, self._hub.stale, self._cluster)
         frame = connection.protocol.send_welcome(welcome)
         connection.protocol.hello = FORGOTTEN
         self._leave_greeting(connection)

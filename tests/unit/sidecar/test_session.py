@@ -150,7 +150,7 @@ def test_a_node_that_is_behind_is_left():
     session.connected(0, ROUTE, "token", None)
     actions = session.received(0, CHANCE, m.Welcome(1, "safe-1", 49, 2000, False))
     assert sent(m.Bye, actions) and of(Close, actions) and of(Wait, actions)[0].seconds > 0
-    assert session.status(0)["error"] == codes.BEHIND
+    assert session.status(0)["error"] == codes.BEHIND and "recreate the pod" in session.status(0)["trouble"]
     assert session.held == {"a/b": 3}
 
 

@@ -328,6 +328,7 @@ class Site:
             wait_applied=self.wait_applied,
             clock=self.clock,
             node="safe-0",
+            cluster="test",
             stale=lambda: self.is_stale,
             limits=Limits(**(times | limits)),
         )

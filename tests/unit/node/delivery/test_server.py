@@ -184,7 +184,7 @@ async def test_an_old_sidecar_is_served(site):
 async def test_a_new_sidecar_says_how_it_fares(site):
     client = await site.join()
     await client.until(lambda: client.full)
-    assert client.welcome.version == 2
+    assert (client.welcome.version, client.welcome.cluster) == (2, "test")
     told = m.Report("app.env: no field `user`", "", 3, 0, 0)
     client.send(client.protocol.send_receipt(m.Receipt(1, {}, "", 5, told)))
     await eventually(lambda: site.server.receipts()[0].report == told)
