@@ -67,8 +67,11 @@ class Course:
         self.phase("steady", None, 10)
         self._rest(2)
         self._freeze(cluster.leader())  # first, while each node has its third of the sidecars
-        for name in order:
-            self._kill(name)
+        left = list(order)
+        while left:  # each once; the fullest of those left, so that nobody is killed who has no sidecars to lose
+            held = self._held()
+            left.sort(key=lambda name: held[name])
+            self._kill(left.pop())
         self._roll(order)
         self._lose_quorum(order)
         self._cut()
@@ -104,6 +107,10 @@ class Course:
         if not held:
             self.problems.append(f"{name}: {victim} had no sidecars to lose")
         self._rest()
+
+    def _held(self) -> collections.Counter[str]:
+        """Sidecars of each node."""
+        return collections.Counter(node for node, _, _ in self._cluster.attached().values())
 
     def _role(self, name: str) -> str:
         return "leader" if name == self._cluster.leader() else "follower"
@@ -196,7 +203,7 @@ class Course:
 
     def _cut(self) -> None:
         """The leader if it has sidecars, else the node that has the most."""
-        held = collections.Counter(node for node, _, _ in self._cluster.attached().values())
+        held = self._held()
         leader = self._cluster.leader()
         name = leader if held[leader] else held.most_common(1)[0][0]
         what = f"{name} ({self._role(name)}) cut off, packets dropped"
