@@ -1,4 +1,4 @@
-# The sidecar: its package, msgpack and uvloop, and nothing else. It runs in every pod that asks for secrets.
+# The sidecar: its package, msgpack, uvloop, Jinja2 for pods with templates, and nothing else. In every pod with secrets.
 # From the top folder: buildah bud -f statefulset/images/sidecar.Dockerfile -t localhost/raftsafe/sidecar:0.1.0 .
 ARG BASE=docker.io/library/debian:bookworm-slim
 

@@ -62,7 +62,7 @@ def test_nothing_is_left_to_compile_or_to_install(images, name):
 
 
 def test_the_sidecar_has_only_the_sidecar(images):
-    assert packages(images["sidecar"]) == {"sidecar", "msgpack", "uvloop"}
+    assert packages(images["sidecar"]) == {"sidecar", "msgpack", "uvloop", "jinja2", "markupsafe"}
     programs = {path.name for path in (images["sidecar"].root / "opt/raftsafe/bin").iterdir()}
     assert {each for each in programs if each.startswith("safe")} == {"safe-sidecar"}
 
