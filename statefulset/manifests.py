@@ -23,11 +23,20 @@ NAMESPACE: Final = "raftsafe"
 REPLICAS: Final = (3, 5)
 """Two nodes lost need five; an even number survives no more losses than the odd one below it."""
 NODE_IMAGE: Final = "localhost/raftsafe/node"
+CONTROL_IMAGE: Final = "localhost/raftsafe/control"
+SIDECAR: Final = "SAFE_SIDECAR_IMAGE"
 PEER_PORT: Final = 8300
 MAX_FILE: Final = 256 << 10
 """Bytes of one packaged file, so that a wrong path is not read to its end."""
 _PLAIN_KEYS: Final = {"apiVersion", "kind", "sortOptions", "resources"}
 _CLUSTER_SCOPED: Final = ("Namespace", "ClusterRole", "ClusterRoleBinding")
+_ONE_PER_CLUSTER: Final = (
+    "CustomResourceDefinition",
+    "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+)
+"""Keep their names: two injectors would both want every pod."""
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # Image references as the distribution project has them (reference.go), without the exotic parts.
 _IMAGE: Final = re.compile(
@@ -53,6 +62,8 @@ class Options:
     replicas: int = 3
     namespace: str = NAMESPACE
     image: str | None = None
+    control_image: str | None = None
+    sidecar_image: str | None = None
     storage_class: str | None = None
     storage_size: str | None = None
     ephemeral: bool = False
@@ -67,8 +78,13 @@ class Options:
                 "--namespace must be one of its own: it is held to the restricted Pod Security Standard and closed "
                 "by network policies"
             )
-        if self.image is not None and (len(self.image) > 512 or not _IMAGE.fullmatch(self.image)):
-            raise ManifestError("--image must be an image name, for example registry.example/raftsafe/node:0.1.0")
+        for option, image in (
+            ("--image", self.image),
+            ("--control-image", self.control_image),
+            ("--sidecar-image", self.sidecar_image),
+        ):
+            if image is not None and (len(image) > 512 or not _IMAGE.fullmatch(image)):
+                raise ManifestError(f"{option} must be an image name, for example registry.example/raftsafe/node:0.1.0")
         if self.storage_class is not None and not _CLASS.fullmatch(self.storage_class):
             raise ManifestError("--storage-class must be the name of a StorageClass, or empty for none")
         if self.storage_size is not None and not _SIZE.fullmatch(self.storage_size):
@@ -106,6 +122,8 @@ def install(documents: list[Document], options: Options) -> list[Document]:
         _move(document, options.namespace)
         if document["kind"] == "StatefulSet":
             _nodes(document["spec"], options)
+        elif document["kind"] == "Deployment":
+            _control(document["spec"]["template"]["spec"], options)
     return documents
 
 
@@ -128,6 +146,8 @@ def _move(document: Document, namespace: str) -> None:
         metadata["name"] = namespace
     elif document["kind"] in _CLUSTER_SCOPED:
         metadata["name"] = f"{metadata['name']}-{namespace}"
+    elif document["kind"] in _ONE_PER_CLUSTER:
+        _follow(document, namespace)
     else:
         metadata["namespace"] = namespace
     reference = document.get("roleRef", {})
@@ -136,6 +156,22 @@ def _move(document: Document, namespace: str) -> None:
     for subject in document.get("subjects", ()):
         if subject.get("namespace") == NAMESPACE:
             subject["namespace"] = namespace
+
+
+def _follow(document: Document, namespace: str) -> None:
+    """The webhook is where the namespace is, and keeps out of it."""
+    for hook in document.get("webhooks", ()):
+        hook["clientConfig"]["service"]["namespace"] = namespace
+        (selector,) = hook["namespaceSelector"]["matchExpressions"]
+        selector["values"] = [namespace if each == NAMESPACE else each for each in selector["values"]]
+
+
+def _control(pod: Document, options: Options) -> None:
+    if options.control_image is not None:
+        for container in _running(pod, CONTROL_IMAGE):
+            container["image"] = options.control_image
+    if options.sidecar_image is not None:
+        _variable(pod, SIDECAR)["value"] = options.sidecar_image
 
 
 def _nodes(spec: Document, options: Options) -> None:
@@ -158,7 +194,7 @@ def _nodes(spec: Document, options: Options) -> None:
 
 def _running(pod: Document, repository: str) -> Iterator[Document]:
     """The containers made from an image of ours."""
-    found = [each for key in ("initContainers", "containers") for each in pod[key]]
+    found = [each for key in ("initContainers", "containers") for each in pod.get(key, ())]
     found = [each for each in found if each["image"].rpartition(":")[0] == repository]
     if not found:
         raise ManifestError(f"no container runs {repository}")
@@ -166,9 +202,9 @@ def _running(pod: Document, repository: str) -> Iterator[Document]:
 
 
 def _variable(pod: Document, name: str) -> Document:
-    """The one environment entry of that name in the node's container."""
+    """The one environment entry of that name in the first container."""
     found = [each for each in pod["containers"][0]["env"] if each["name"] == name]
     if len(found) != 1:
-        raise ManifestError(f"the node's container sets {name} {len(found)} times, not once")
+        raise ManifestError(f"the container sets {name} {len(found)} times, not once")
     entry: Document = found[0]
     return entry

@@ -28,6 +28,11 @@ PURPOSE: Final = {
     "NetworkPolicy": "who may connect",
     "PodDisruptionBudget": "one pod at a time",
     "StatefulSet": "the nodes",
+    "Deployment": "webhook and controller",
+    "CustomResourceDefinition": "secrets that may lie in git",
+    "MutatingWebhookConfiguration": "injects the sidecar into pods that ask",
+    "ValidatingAdmissionPolicy": "who may hand out a secret by a SafeSecret",
+    "ValidatingAdmissionPolicyBinding": "puts it in force",
 }
 
 
@@ -37,6 +42,8 @@ PURPOSE: Final = {
 @click.option(
     "--image", metavar="IMAGE", help="The node's image. Default: the one that statefulset/images/build makes."
 )
+@click.option("--control-image", metavar="IMAGE", help="The image of webhook and controller.")
+@click.option("--sidecar-image", metavar="IMAGE", help="The image that is injected into pods.")
 @click.option(
     "--storage-class",
     metavar="NAME",
@@ -49,6 +56,8 @@ def install(
     replicas: str,
     namespace: str,
     image: str | None,
+    control_image: str | None,
+    sidecar_image: str | None,
     storage_class: str | None,
     storage_size: str | None,
     ephemeral: bool,
@@ -68,13 +77,24 @@ def install(
       safe install --review
       safe install | kubectl diff -f -
     \b
-    Remove it, with its namespace, its root key and its claims: every secret is gone:
+    Remove it, with its namespace, its root key and its claims: every secret is gone. SafeSecrets first, while there is
+    somebody who takes them out of the store:
+      kubectl delete safesecrets --all --all-namespaces
       safe install | kubectl delete -f -
     """
     from statefulset import manifests
 
     try:
-        options = manifests.Options(int(replicas), namespace, image, storage_class, storage_size, ephemeral)
+        options = manifests.Options(
+            replicas=int(replicas),
+            namespace=namespace,
+            image=image,
+            control_image=control_image,
+            sidecar_image=sidecar_image,
+            storage_class=storage_class,
+            storage_size=storage_size,
+            ephemeral=ephemeral,
+        )
     except manifests.ManifestError as error:
         raise usage(str(error), "see `safe install --help`") from None
     documents = manifests.install(manifests.load(), options)

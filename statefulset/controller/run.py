@@ -15,11 +15,11 @@ import threading
 from collections.abc import Mapping
 from typing import Final
 
-from statefulset.cli.client import Client
 from statefulset.cli.connection import Connection
 from statefulset.controller.loop import Loop
 from statefulset.controller.secrets import SecretsDuty
 from statefulset.controller.settings import Settings, SettingsError, load
+from statefulset.controller.store import Store
 from statefulset.controller.tasks import Tasks
 from statefulset.injector.certificate import RENEW, Certificate
 from statefulset.injector.patch import Injector
@@ -59,8 +59,9 @@ async def _serve(settings: Settings, environ: Mapping[str, str]) -> None:
     await webhook.start(settings.port, certificate.context)
     log.info("webhook on port %d for %s", webhook.port, settings.service)
     connection = Connection((settings.server,), settings.ca_file, settings.token_file)
-    with Client(connection, STORE_PATIENCE) as store:
-        tasks = Tasks(api, SecretsDuty(api, store), certificate, settings.namespace, lambda: _authority(settings))
+    with Store(connection, settings.each_server, STORE_PATIENCE) as store:
+        secrets = SecretsDuty(api, store)
+        tasks = Tasks(api, secrets, store, certificate, settings.namespace, lambda: _authority(settings))
         loop = Loop(api, settings.name, settings.namespace, tasks, ended)
         worker = asyncio.create_task(asyncio.to_thread(loop.run))
         await asyncio.wait({asyncio.create_task(stop.wait()), worker}, return_when=asyncio.FIRST_COMPLETED)

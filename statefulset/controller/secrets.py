@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from statefulset.cli.client import Client
 from statefulset.cli.errors import AWAY, CliError
 from statefulset.controller import reconcile
 from statefulset.controller.reconcile import (
@@ -28,6 +27,7 @@ from statefulset.controller.reconcile import (
     Rollout,
     Stored,
 )
+from statefulset.controller.store import Store
 from statefulset.kube.api import Api, Document
 
 log = logging.getLogger("safe-control")
@@ -54,7 +54,7 @@ def utc_now() -> str:
 class SecretsDuty:
     """`reconcile(name)` is one pass over one SafeSecret."""
 
-    def __init__(self, api: Api, store: Client, now: Callable[[], str] = utc_now) -> None:
+    def __init__(self, api: Api, store: Store, now: Callable[[], str] = utc_now) -> None:
         self._api, self._store, self._now = api, store, now
 
     def reconcile(self, name: str) -> float | None:
@@ -87,7 +87,7 @@ class SecretsDuty:
                 self._store.change("DELETE", f"/v1/secrets/{name}")
                 log.info("%s deleted in the store, as its SafeSecret goes", name)
             case Apply(body):
-                answer = self._store.change("POST", "/v1/apply", body={"secrets": [body]}).data
+                answer = self._store.change("POST", "/v1/apply", {"secrets": [body]})
                 version = int(answer["secrets"][0]["version"])
                 self._status(resource, reconcile.applied(resource, version, self._now()))
                 log.info("%s is at version %d in the store", name, version)
@@ -102,7 +102,7 @@ class SecretsDuty:
 
     def _stored(self, name: str) -> Stored | None:
         try:
-            found = self._store.read(f"/v1/secrets/{name}", patient=True).data
+            found = self._store.read(f"/v1/secrets/{name}")
         except CliError as error:
             if error.code == "not_found":
                 return None
@@ -127,12 +127,11 @@ class SecretsDuty:
     def _delivered(self, resource: Document) -> float:
         if resource["metadata"].get("deletionTimestamp"):
             return SOME_TIME
-        found = self._store.read(f"/v1/secrets/{reconcile.name_of(resource)}/rollout").data
-        rollout = Rollout(found["current"], found["total"])
-        status = reconcile.delivered(resource, rollout)
+        look = self._store.rollout(reconcile.name_of(resource))
+        status = reconcile.delivered(resource, Rollout(look.current, len(look.counted)))
         if status is not None:
             self._status(resource, status)
-        return SOME_TIME if rollout.current == rollout.total else AGAIN
+        return SOME_TIME if look.complete else AGAIN
 
 
 def _reason(code: str) -> str:

@@ -23,14 +23,15 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`server` and `nodes`: the store's admin and delivery addresses, as clients dial them; `service`: the DNS name
-    under which the API server calls the webhook."""
+    """`server` and `nodes`: the store's admin and delivery addresses, as clients dial them; `each_server`: where one
+    node answers, {name} being its pod; `service`: the DNS name under which the API server calls the webhook."""
 
     name: str
     namespace: str
     image: str
     nodes: str
     server: str
+    each_server: str
     ca_file: Path
     token_file: Path
     service: str
@@ -52,6 +53,7 @@ def load(env: Mapping[str, str]) -> Settings:
         image=env["SAFE_SIDECAR_IMAGE"],
         nodes=env.get("SAFE_NODES") or f"safe-delivery.{namespace}.svc:8400",
         server=env.get("SAFE_SERVER") or f"https://safe-admin.{namespace}.svc:8500",
+        each_server=env.get("SAFE_SERVER_TEMPLATE") or f"https://{{name}}.safe-peers.{namespace}.svc:8500",
         ca_file=Path(env["SAFE_CA_FILE"]),
         token_file=Path(env["SAFE_TOKEN_FILE"]),
         service=env.get("SAFE_WEBHOOK_SERVICE") or f"safe-control.{namespace}.svc",

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from statefulset.cli.errors import CliError
 from statefulset.controller import pods
 from statefulset.controller.secrets import ALL, SecretsDuty, utc_now
+from statefulset.controller.store import Store
 from statefulset.injector.certificate import Certificate, trusted
 from statefulset.injector.patch import INJECTED
 from statefulset.kube.api import NAMES_ONLY, Api, Document
@@ -28,9 +30,18 @@ MISSED: Final = "missed"
 MEMBERS: Final = "members"
 FAILED: Final = 5.0
 """Seconds after which something that could not be done is tried again."""
-PERIODS: Final = {WEBHOOK: 60.0, MISSED: 300.0}
+PERIODS: Final = {WEBHOOK: 60.0, MISSED: 300.0, MEMBERS: 5.0}
 """Seconds between two looks at what nothing tells us of."""
+NODES: Final = "safe"
+"""The StatefulSet."""
 CONFIGURATION: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/raftsafe"
+
+
+def members(replicas: int, status: Mapping[str, Any]) -> int | None:
+    """The size to decide, None if it is decided or cannot be (pure). 0 replicas is a store at rest, not one without
+    members: it comes back as it was."""
+    decided = status["size"] or len(status["voters"])
+    return replicas if replicas and replicas != decided else None
 
 
 class Tasks:
@@ -40,13 +51,14 @@ class Tasks:
         self,
         api: Api,
         secrets: SecretsDuty,
+        store: Store,
         certificate: Certificate,
         namespace: str,
         ca: Callable[[], str],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`ca`: the PEM certificate by which sidecars know the nodes; may raise AwayError."""
-        self._api, self._secrets, self._certificate = api, secrets, certificate
+        self._api, self._secrets, self._store, self._certificate = api, secrets, store, certificate
         self._namespace, self._ca, self._now = namespace, ca, now
         self._lock = threading.Lock()
         self._due: dict[str, float] = dict.fromkeys(PERIODS, 0.0)
@@ -91,6 +103,8 @@ class Tasks:
             self._webhook()
         elif task == MISSED:
             self._missed()
+        elif task == MEMBERS:
+            self._members()
         if task in PERIODS:
             self.note(task, PERIODS[task])
 
@@ -114,6 +128,20 @@ class Tasks:
         wanted: Any = trusted(found, self._certificate.authority)
         if wanted is not None and self._api.replace(CONFIGURATION, wanted) is not None:
             log.info("the API server knows the webhook's authority")
+
+    def _members(self) -> None:
+        """The store's size follows the StatefulSet's: pods that come are let in, those that go are let go."""
+        path = f"/apis/apps/v1/namespaces/{self._namespace}/statefulsets/{NODES}"
+        found = self._api.get(path)
+        if found is None:
+            return
+        try:
+            size = members(found["spec"].get("replicas", 1), self._store.read("/v1/status"))
+            if size is not None:
+                self._store.change("PUT", "/v1/members", {"size": size})
+                log.info("the store is to have %d members, as its StatefulSet has", size)
+        except CliError as error:
+            raise AwayError(f"members: {error.message}") from None
 
     def _missed(self) -> None:
         every = (item["metadata"] for item in self._api.items("/api/v1/pods", accept=NAMES_ONLY))

@@ -72,7 +72,8 @@ def test_who_may_do_what(documents, overlay):
         resources = set(what.split(","))
         if "secrets" in resources:
             assert where != "everywhere", f"{who} may {verbs} Secrets everywhere"
-            assert verbs == "create" or (verbs == "get" and named == "raftsafe-identity"), (who, verbs, named)
+            own = {"raftsafe/safe-node": "raftsafe-identity", "raftsafe/safe-control": "raftsafe-webhook"}.get(who)
+            assert verbs == "create" or (verbs == "get" and named == own), (who, verbs, named)
         assert not resources & {"pods/exec", "serviceaccounts/token"}
         assert not any(each.endswith(".rbac.authorization.k8s.io") for each in resources)
         assert not {"impersonate", "escalate", "bind"} & set(verbs.split(","))
@@ -106,7 +107,8 @@ def test_a_kustomization_of_ones_own_can_move_it(kubectl, tmp_path, build):
     """What people do: an overlay with a namespace and an image of their own."""
     (tmp_path / "base").symlink_to(manifests.BASE)
     (tmp_path / "kustomization.yaml").write_text(
-        "resources: [base]\nnamespace: vault\nimages: [{name: localhost/raftsafe/node, newName: r.example/n, newTag: '2'}]\n"
+        "resources: [base]\nnamespace: vault\nimages: [{name: localhost/raftsafe/node, newName: r.example/n, newTag: '2'}, "
+        "{name: localhost/raftsafe/control, newName: r.example/c, newTag: '2'}]\n"
     )
     command = [kubectl, "kustomize", "--load-restrictor=LoadRestrictionsNone", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -114,6 +116,7 @@ def test_a_kustomization_of_ones_own_can_move_it(kubectl, tmp_path, build):
     moved = list(yaml.safe_load_all(done.stdout))
     assert "raftsafe" not in {each["metadata"].get("namespace") for each in moved}
     assert {s["namespace"] for each in moved for s in each.get("subjects", ())} == {"vault"}
-    assert {c["image"] for _, spec in pod_specs(moved) for c in spec["initContainers"] + spec["containers"]} == {
-        "r.example/n:2"
+    assert {c["image"] for _, s in pod_specs(moved) for c in s.get("initContainers", []) + s["containers"]} == {
+        "r.example/n:2",
+        "r.example/c:2",
     }

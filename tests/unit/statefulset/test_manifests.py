@@ -78,7 +78,8 @@ def test_another_namespace_shares_no_object_with_the_first():
         return document["kind"], metadata.get("namespace", ""), metadata["name"]
 
     first, second = made(), made(namespace="vault-2")
-    assert not {key(each) for each in first} & {key(each) for each in second}
+    shared = {key(each) for each in first} & {key(each) for each in second}
+    assert {kind for kind, _, _ in shared} == set(manifests._ONE_PER_CLUSTER), "there is one injector in a cluster"
     text = manifests.render(second)
     assert "namespace: raftsafe" not in text
     bound = {each["metadata"]["name"] for each in second if each["kind"] in ("Role", "ClusterRole")}
@@ -139,14 +140,19 @@ def test_a_place_that_is_missing_is_an_error():
 
 
 def test_the_pods_meet_the_restricted_standard_and_the_selectors_meet_the_pods():
-    documents = made()
-    template = the(documents, "StatefulSet")["spec"]["template"]
-    assert podsecurity.violations(template["spec"]) == []
-    labels = template["metadata"]["labels"].items()
-    selectors = [each["spec"]["selector"] for each in documents if each["kind"] == "Service"]
-    selectors.append(the(documents, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"])
-    selectors.append(the(documents, "StatefulSet")["spec"]["selector"]["matchLabels"])
-    assert len(selectors) == 5 and all(selector.items() <= labels for selector in selectors)
+    documents, met = made(), 0
+    for kind in ("StatefulSet", "Deployment"):
+        template = the(documents, kind)["spec"]["template"]
+        assert podsecurity.violations(template["spec"]) == []
+        labels = template["metadata"]["labels"]
+        assert the(documents, kind)["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        for document in documents:
+            selector = (
+                document["spec"].get("selector", {}) if document["kind"] in ("Service", "PodDisruptionBudget") else {}
+            )
+            selector = selector.get("matchLabels", selector)
+            met += bool(selector) and selector.items() <= labels.items()
+    assert met == len([each for each in documents if each["kind"] in ("Service", "PodDisruptionBudget")])
 
 
 def test_certificates_carry_every_name_of_every_service():
@@ -154,7 +160,8 @@ def test_certificates_carry_every_name_of_every_service():
     container = the(documents, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
     env = {each["name"]: each.get("value") for each in container["env"]}
     names = set(env["SAFE_SERVER_NAMES"].split(","))
-    for service in (each["metadata"]["name"] for each in documents if each["kind"] == "Service"):
+    services = [each["metadata"] for each in documents if each["kind"] == "Service"]
+    for service in (each["name"] for each in services if each["labels"]["app.kubernetes.io/component"] == "node"):
         host = f"$(SAFE_NAME).{service}" if service == "safe-peers" else service
         for domain in ("", ".$(SAFE_NAMESPACE)", ".$(SAFE_NAMESPACE).svc", ".$(SAFE_NAMESPACE).svc.cluster.local"):
             assert host + domain in names

@@ -18,6 +18,7 @@ VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DEL
 
 
 class ApiServer:
+    found: tuple[Path, dict[str, str]]
     """`tokens`: token -> service account "namespace/name". `away`: every request is answered with 503."""
 
     def __init__(self, folder: Path, cluster: Cluster) -> None:
