@@ -84,6 +84,17 @@ def _read_record(data: bytes, offset: int, number: int, cipher: Cipher) -> tuple
     return [tuple(op) for op in ops], start + length
 
 
+def _has_later(data: bytes, offset: int, number: int, cipher: Cipher) -> bool:
+    """Is there a whole record of a higher number anywhere from offset on? Each was durable before the next was
+    written, so it proves that what stands before it was whole once, however much of that is gone."""
+    highest = number + (len(data) - offset) // _RECORD.size
+    for at in range(offset, len(data) - _RECORD.size + 1):
+        found = _RECORD.unpack_from(data, at)[1]
+        if number < found <= highest and _read_record(data, at, found, cipher) is not None:
+            return True
+    return False
+
+
 def _is_torn(data: bytes, offset: int, number: int, cipher: Cipher) -> bool:
     """Is the rest a write that a crash cut short (and not a durable record that was damaged)?"""
     rest = len(data) - offset
@@ -95,12 +106,8 @@ def _is_torn(data: bytes, offset: int, number: int, cipher: Cipher) -> bool:
         return True
     # The write is as long as it should be, or its head is damaged: torn only if a page of it never arrived, and
     # nothing after it was written.
-    follower = struct.pack(">I", number + 1)
-    at = data.find(follower, offset + 1)
-    while at != -1:
-        if at >= 4 and _read_record(data, at - 4, number + 1, cipher) is not None:
-            return False
-        at = data.find(follower, at + 1)
+    if _has_later(data, offset + 1, number, cipher):
+        return False
     start = offset
     while start < len(data):
         end = min(len(data), (start // SECTOR + 1) * SECTOR)

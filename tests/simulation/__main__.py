@@ -11,6 +11,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 
+# A line after this many seeds, so that a long run is seen to move.
+PROGRESS = 50
 # With fewer seeds chance may well leave a kind of fault out.
 ENOUGH = 50
 
@@ -29,12 +31,14 @@ def main() -> int:
         print("1 passed, 0 failed")
         return 0
     began, totals, failed = time.monotonic(), collections.Counter[str](), 0
-    for outcome in run_many(options.first, options.seeds):
+    for done, outcome in enumerate(run_many(options.first, options.seeds), start=1):
         if outcome.error:
             failed += 1
             print(f"seed {outcome.seed} FAILED: {outcome.error}", flush=True)
         totals.update(outcome.counts, puts=outcome.puts, reads=outcome.reads)
-    for kind in ("snapshots", "installs", "membership", "wiped"):
+        if done % PROGRESS == 0:
+            print(f"{done} of {options.seeds} seeds after {time.monotonic() - began:.0f} s", flush=True)
+    for kind in ("snapshots", "installs", "membership", "wiped", "scaled", "full disks"):
         if options.seeds >= ENOUGH and totals[kind] < options.seeds / 10:
             failed += 1
             print(f"hardly any {kind} in {options.seeds} seeds: the faults are not at work")

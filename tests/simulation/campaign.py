@@ -159,7 +159,7 @@ class Campaign:
     def plan_faults(self) -> None:
         rng, world = self.world.rng, self.world
         kinds: list[Callable[[], float]] = [
-            self.kill_one, self.kill_leader, self.kill_all, self.partition, self.isolate_leader, self.one_way,
+            self.kill_one, self.kill_leader, self.kill_all, self.partition, self.ring, self.isolate_leader, self.one_way,
             self.pause_one, self.slow_disk, self.slow_network, self.hand_over, self.clock_jump, self.cut_links,
             self.lossy, self.wipe_one, self.two_connections, self.scale, self.stuck_disk,
             lambda: ambush.full_disk(self), lambda: ambush.leader_with_those_who_heard(self),
@@ -213,6 +213,13 @@ class Campaign:
         size = self.world.rng.randint(1, len(names) - 1)
         one, two = names[:size], names[size:]
         return self._cut([(a, b) for a in one for b in two] + [(b, a) for a in one for b in two])
+
+    def ring(self) -> float:
+        """Each reaches its two neighbours only; with three nodes, two of them do not reach each other."""
+        names = list(self.names)
+        self.world.rng.shuffle(names)
+        near = set(zip(names, names[1:] if len(names) == 3 else names[1:] + names[:1], strict=False))
+        return self._cut([(a, b) for a in names for b in names if a != b and not near & {(a, b), (b, a)}])
 
     def isolate_leader(self) -> float:
         name = self._leader_or_some().name

@@ -12,6 +12,7 @@ from typing import Any
 
 from node.raft import codec
 from node.raft.ports import SnapshotMeta
+from node.raft.walformat import SECTOR
 
 
 class PlainCipher:
@@ -109,6 +110,10 @@ class MemoryFiles:
             cached = bytes(self.cache.get(name, b""))
             if len(cached) > len(kept) and cached.startswith(kept) and self.rng.random() < 0.5:
                 extra = bytearray(cached[len(kept) : self.rng.randint(len(kept), len(cached))])
+                if extra and self.rng.random() < 0.3:
+                    # A page that never arrived, although later ones did.
+                    end = min(len(extra), SECTOR - (len(kept) % SECTOR))
+                    extra[:end] = bytes(end)
                 kept += bytes(extra)
             survivors[name] = bytearray(kept)
         self.cache = survivors

@@ -25,6 +25,8 @@ from node.raft.recover import align
 from node.raft.wal import FULL_DISK_PAUSE, Wal
 
 TICK = 0.025
+# Steps between two comparisons of all logs: every one would cost more than the rest of a run.
+MATCH_EVERY = 100
 # Entries kept below a snapshot: few, so that snapshots are taken and installed often.
 core.TRAIL = TRAIL = 20
 
@@ -68,6 +70,7 @@ class SimNode:
         self.paused = False
         self.disk_delay = 0.001
         self.full = False
+        self.seen = (0, 0, 0)  # epoch, term and commit index after the latest step
         self.generation = 0
         # The highest term this disk has promised to remember, and the vote in it.
         self.best_hard: tuple[int, Any] = (0, None)
@@ -455,6 +458,12 @@ class World:
         if core.leading:
             known = self.leaders.setdefault(core.term, core.member)
             assert known == core.member, f"two leaders in term {core.term}: {known} and {core.member}"
+        if self.counts["steps"] % MATCH_EVERY == 0:
+            self.check_log_matching()
+        epoch, term, commit = node.seen
+        if epoch == node.epoch:
+            assert core.term >= term and core.commit_index >= commit, f"{node.name}: term or commit index went back"
+        node.seen = (node.epoch, core.term, core.commit_index)
         log = core.log
         if log.durable_lsn >= log.hard_lsn:
             node.promise(core.term, core.voted_for)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.errors import Fatal
+from node.raft import walformat
 from node.raft.files import Folder
 from node.raft.log import Log
 from node.raft.wal import Wal
@@ -172,4 +173,76 @@ def test_compaction_drops_whole_segments_and_the_rest_still_opens(keys: object, 
     wal.close()
     log, wal = reopen(tmp_path, keys)
     assert log.base_index <= 40 and log.last_index == 59 and (log.term, log.vote) == (3, "me")
+    wal.close()
+
+
+def records(folder: Path) -> tuple[Path, list[tuple[int, int]]]:
+    """The newest segment and where each of its records begins and ends."""
+    path = sorted(folder.glob("wal-*"))[-1]
+    data = path.read_bytes()
+    parsed = walformat._parse_header(data)
+    assert parsed is not None
+    offset, found = parsed[1], []
+    while offset < len(data):
+        length = int.from_bytes(data[offset : offset + 4], "big")
+        end = offset + walformat._RECORD.size + length
+        found.append((offset, end))
+        offset = end
+    return path, found
+
+
+def six(folder: Path, keys: object) -> tuple[Path, list[tuple[int, int]]]:
+    wal = Wal(Folder(folder), keys)  # type: ignore[arg-type]
+    log = wal.load("new")
+    for index in range(1, 7):
+        log.add(b"\0" + bytes([index]) * 150, index, 0)
+        flush(log, wal)
+    wal.close()
+    path, found = records(folder)
+    assert len(found) == 7, "START and six"
+    return path, found
+
+
+@pytest.mark.parametrize("what", ["swapped", "dropped", "replayed", "overwritten"])
+def test_a_record_out_of_its_place_is_seen(keys: object, tmp_path: Path, what: str) -> None:
+    """Each is a good record of this very file; only its place is wrong. The message says where and what to do."""
+    path, at = six(tmp_path, keys)
+    data = path.read_bytes()
+    pieces = [data[begin:end] for begin, end in at]
+    where = {
+        "swapped": [*pieces[:2], pieces[3], pieces[2], *pieces[4:]],
+        "dropped": [*pieces[:2], *pieces[3:]],
+        "replayed": [*pieces[:2], pieces[1], *pieces[2:]],
+        "overwritten": [*pieces[:2], pieces[1], *pieces[3:]],
+    }[what]
+    path.write_bytes(data[: at[0][0]] + b"".join(where))
+    with pytest.raises(Fatal, match=f"{path.name} is damaged at byte {at[2][0]}") as caught:
+        reopen(tmp_path, keys)
+    assert "delete this node's volume" in caught.value.hint
+
+
+@pytest.mark.parametrize("first", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_hole_before_whole_records_is_damage_and_no_torn_end(
+    keys: object, tmp_path: Path, first: int, count: int
+) -> None:
+    """Each record was durable before the next was written, so one that is whole behind the hole proves a loss."""
+    path, at = six(tmp_path, keys)
+    data = bytearray(path.read_bytes())
+    data[at[first][0] : at[first + count - 1][1]] = bytes(at[first + count - 1][1] - at[first][0])
+    path.write_bytes(data)
+    with pytest.raises(Fatal, match=f"{path.name} is damaged at byte {at[first][0]}"):
+        reopen(tmp_path, keys)
+    assert path.read_bytes() == data, "nothing was changed"
+
+
+def test_no_limit_below_the_disks(keys: object, tmp_path: Path) -> None:
+    """A record larger than a segment, and many segments."""
+    log, wal = reopen(tmp_path, keys)
+    for index, size in enumerate((3 << 20, 10, 2000, 2000, 2000, 1 << 20), start=1):
+        log.add(b"\0" + bytes(size), index, 0)
+        flush(log, wal)
+    wal.close()
+    again, wal = reopen(tmp_path, keys)
+    assert again.entries == log.entries and len(wal.segments) > 5
     wal.close()

@@ -297,3 +297,53 @@ def test_followers_hear_of_a_commit_at_once(rig: Rig) -> None:
     rig.receive("c.1", type="append_response", term=1, seq=99, ok=True, index=last)
     assert {to: m["commit"] for to, m in rig.step()} == {"c.1": last}
     assert rig.step() == []
+
+
+def test_a_closed_connection_to_the_leader_is_answered_at_once_and_silence_by_the_timeout(rig: Rig) -> None:
+    rig.receive("b.1", type="heartbeat", term=1, seq=1, commit=0)
+    rig.step(flush=True)
+    began = rig.clock.time
+    while "pre_vote" not in rig.kinds(rig.step()):
+        rig.clock.time += 0.01
+    assert rig.clock.time - began >= rig.core.timing.election_min
+
+    rig.receive("b.1", type="heartbeat", term=1, seq=2, commit=0)
+    rig.step(flush=True)
+    rig.core.peer_disconnected("b.1")
+    began = rig.clock.time
+    while "pre_vote" not in rig.kinds(rig.step()):
+        rig.clock.time += 0.01
+    assert rig.clock.time - began < rig.core.timing.election_min / 2
+
+
+def test_one_change_of_the_membership_at_a_time_and_none_before_the_own_entry(rig: Rig) -> None:
+    learner = rig.core.config.with_(learners={"d.1"})
+    assert rig.core.propose_config(learner)
+    rig.lead()
+    assert "first entry" in rig.core.propose_config(learner)
+    rig.receive("b.1", type="append_response", term=1, seq=99, ok=True, index=rig.core.log.last_index)
+    rig.step()
+    assert rig.core.propose_config(learner) == ""
+    assert "previous change" in rig.core.propose_config(rig.core.config.with_(size=5))
+    assert rig.core.config == learner, "in force from the moment it is appended"
+    rig.step(flush=True)
+    rig.receive("b.1", type="append_response", term=1, seq=99, ok=True, index=rig.core.log.last_index)
+    rig.step()
+    rig.core.resize(5, "token")
+    rig.step(flush=True)
+    rig.receive("b.1", type="append_response", term=1, seq=99, ok=True, index=rig.core.log.last_index)
+    rig.step()
+    assert rig.completions == [("token", "applied", rig.core.config_index)] and rig.core.config.size == 5
+    rig.core.resize(99, "token")
+    rig.step()
+    assert rig.completions == [("token", "refused", "a cluster has 1 to 9 members")]
+
+
+def test_a_full_proposal_queue_is_refused_and_nothing_is_lost(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.raft.core.MAX_PROPOSALS", 2)
+    rig.lead()
+    for number in range(3):
+        rig.core.propose(b"x", number)
+    last = rig.core.log.last_index
+    rig.step(flush=True)
+    assert rig.core.log.last_index == last + 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import subprocess
@@ -169,3 +170,54 @@ def test_room_that_comes_back_lets_the_same_record_through(tmp_path: Path) -> No
     again = Wal(Folder(tmp_path), Keys())
     assert again.load("other").entries == log.entries and again.member == "me"
     again.close()
+
+
+async def test_a_leader_whose_disk_fails_stops_and_nothing_it_acknowledged_is_lost(
+    trio: Trio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.raft.node.Folder", Failing)
+    await trio.start_all()
+    leader = await trio.leader()
+    done = [b"before %d" % number for number in range(20)]
+    for command in done:
+        await leader.propose(command, 10.0)
+    name = leader.settings.name
+    del trio.nodes[name]
+    leader._wal.files.error = errno.EIO
+    asked = [asyncio.ensure_future(leader.propose(b"unsure %d" % number, 2.0)) for number in range(5)]
+    with pytest.raises(Fatal, match="the disk under the WAL failed"):
+        await asyncio.wait_for(asyncio.shield(leader.failed), 20)
+    # The process ends here (node.app); the others go on without it.
+    done += [b"unsure %d" % number for number, each in enumerate(asked) if each.done() and not each.exception()]
+    for each in asked:
+        each.cancel()
+    await leader.stop(0.1)
+    other = await trio.leader()
+    await other.propose(b"after", 20.0)
+    back = await trio.start(name)  # the kubelet starts it again, the disk is good now
+    await back.read_barrier(20.0)
+    assert {*done, b"after"} <= back.machine.seen.keys()
+
+
+class Counting(Folder):
+    syncs = 0
+    threads: set[str] = set()
+
+    def sync(self, handle: int) -> None:
+        Counting.syncs += 1
+        Counting.threads.add(threading.current_thread().name)
+        super().sync(handle)
+
+
+async def test_one_sync_for_all_that_arrived_meanwhile_and_not_on_the_loop(
+    trio: Trio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.raft.node.Folder", Counting)
+    trio.peers = {"safe-0": trio.peers["safe-0"]}
+    node = await trio.start("safe-0")
+    await trio.leader()
+    Counting.syncs = 0
+    await asyncio.gather(*(node.propose(b"%d" % number, 20.0) for number in range(400)))
+    assert len(node.machine.seen) == 400
+    assert 0 < Counting.syncs < 100
+    assert all(name.startswith("wal") for name in Counting.threads)

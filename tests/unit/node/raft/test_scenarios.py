@@ -246,3 +246,41 @@ def test_a_follower_with_a_longer_stale_log_is_brought_in_line_in_few_words() ->
         for sender, to, message in post:
             stage.cores[to].receive(sender, codec.unpack(codec.pack(message)))
     assert stage.log("a") == stage.log("b") and sent < 60
+
+
+def test_a_returning_node_does_not_depose_a_healthy_leader() -> None:
+    """c was cut off for many elections; it only ever asked, so its term is what it was, and the leader stays."""
+    stage = Stage(3)
+    stage.stand("a", "b")
+    stage.talk("a", "b", "c")
+    term = stage["a"].term
+    for _ in range(40):
+        stage.clock.time += 300.0  # beyond an election timeout of this stage in no time
+        for core in stage.cores.values():
+            core.ticked_at = stage.clock.time
+        for member in stage["a"].progress.values():
+            member.heard_at = stage.clock.time
+        stage["b"].heard_from("a.1")
+        stage.settle("c.1")
+    assert [m["type"] for s, _, m in stage.post if s == "c.1"].count("pre_vote") >= 4
+    stage.post = [item for item in stage.post if item[0] == "c.1"]
+    stage.talk("a", "b", "c")
+    assert stage["a"].leading and {core.term for core in stage.cores.values()} == {term}
+    assert stage["c"].leader == "a.1"
+
+
+def test_a_node_that_hears_the_others_but_not_the_leader_deposes_nobody() -> None:
+    stage = Stage(3)
+    stage.stand("a", "b")
+    stage.talk("a", "b", "c")
+    term = stage["a"].term
+    for _ in range(40):
+        stage.clock.time += 300.0
+        for letter in "ab":
+            stage[letter].ticked_at = stage.clock.time
+        for member in stage["a"].progress.values():
+            member.heard_at = stage.clock.time
+        stage["b"].heard_from("a.1")
+        stage.talk("b", "c")
+    assert stage["c"].pre_votes == {"c.1"}, "it asked, and b said no"
+    assert stage["a"].term == stage["b"].term == stage["c"].term == term

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ class Machine:
 
 
 def save(folder: SnapshotFolder, index: int) -> SnapshotMeta:
-    return folder.save(SnapshotMeta(index, 2, (("a",), ("b",)), 0, b""), Machine().capture())
+    return folder.save(SnapshotMeta(index, 2, (("a",), ("b",), 3), 0, b""), Machine().capture())
 
 
 def test_what_is_saved_is_loaded_and_sealed(tmp_path: Path) -> None:
@@ -40,7 +42,7 @@ def test_what_is_saved_is_loaded_and_sealed(tmp_path: Path) -> None:
     machine, folder = Machine(), SnapshotFolder(tmp_path, KEYS)
     folder.load(machine, log_base=0)
     assert machine.state == list(Machine().capture())
-    assert folder.latest() == meta and (meta.index, meta.config) == (7, (("a",), ("b",)))
+    assert folder.latest() == meta and (meta.index, meta.config) == (7, (("a",), ("b",), 3))
     assert all(b"canary" not in path.read_bytes() for path in tmp_path.iterdir())
 
 
@@ -111,3 +113,27 @@ def test_leftovers_of_a_crash_are_cleaned(tmp_path: Path) -> None:
     (tmp_path / "saving.part").write_bytes(b"half")
     SnapshotFolder(tmp_path, KEYS).load(Machine(), log_base=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_snapshot_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = SnapshotFolder(tmp_path / "a", KEYS), SnapshotFolder(tmp_path / "b", KEYS)
+    meta = save(source, 7)
+    send(source, target, meta)
+    events: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def noted_fsync(fd: int) -> None:
+        events.append("sync folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "sync file")
+        fsync(fd)
+
+    def noted_rename(self: Path, to: Path) -> Path:
+        events.append("rename")
+        return rename(self, to)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "rename", noted_rename)
+    save(source, 9)
+    target.finish(meta, Machine())
+    assert events == ["sync file", "rename", "sync folder"] * 2
