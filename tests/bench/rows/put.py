@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import uvloop
-from children import BenchError, disk
+from children import BenchError, Child, disk, free_ports, stop_all
 from load import wrk
-from load.api import OK, Api
+from load.api import OK, Api, Safe, client_context
 from load.wire import Wire
 from peers import etcd
 from plan import CALLERS, SIZES, Plan
@@ -23,8 +25,15 @@ from rows import cluster
 from table import Line, Sample, Target
 from tools import Missing, need
 
+from node.crypto.rootkey import create_identity
+
 TIMES = 1.5
 SLOWER = 2.0
+CORES = os.cpu_count() or 1
+FLOOR = (
+    "{size} B: HTTP, TLS and the load generator alone cost {us:.0f} us of all processors a PUT; what is between this row "
+    "and ours is admission, sealing, Raft on three nodes, fsync and three applications"
+)
 SINGLE = 64
 """Bytes of the values that one client puts."""
 
@@ -41,27 +50,56 @@ def run(plan: Plan, said: Callable[[str], None]) -> list[Line]:
         said(note)
     mine: Figures = collections.defaultdict(list)
     theirs: Figures = collections.defaultdict(list)
+    floors: Figures = collections.defaultdict(list)
     for repetition in range(plan.repetitions):
         said(f"put: repetition {repetition + 1} of {plan.repetitions}")
         with cluster.three() as made:
             _measure(generator, cluster.api(made), made.leader(), plan, mine)
+        with floor() as api:
+            _rates(generator, api, plan, floors)
         if program:
             with disk() as folder, etcd.cluster(program, folder) as api:
                 _measure(generator, api, etcd.leader(api), plan, theirs)
-    return _lines(mine, theirs, note)
+    lines = _lines(mine, theirs, note)
+    for size in SIZES:
+        what = f"floor: {CALLERS} clients, {size} B, the handler answers at once"
+        rate = Sample.of(floors[f"{size} rate"])
+        lines.append(Line("put", what, "/s", rate, notes=(FLOOR.format(size=size, us=CORES * 1e6 / rate.median),)))
+    return lines
+
+
+@contextlib.contextmanager
+def floor() -> Iterator[Safe]:
+    """Three processes that serve the same requests with the library of the admin door and do nothing."""
+    with disk() as folder, contextlib.ExitStack() as stack:
+        create_identity(folder / "identity", "bench")
+        (folder / "token").write_text("x" * 900, "ascii")
+        children: dict[str, Child] = {}
+        stack.callback(stop_all, children)
+        ports = dict(zip(("floor-0", "floor-1", "floor-2"), free_ports(3), strict=True))
+        for name, port in ports.items():
+            options = {"identity": str(folder / "identity"), "port": port}
+            children[name] = Child("workers.floor", options, folder / f"{name}.log")
+        for child in children.values():
+            child.ask("state")
+        yield Safe(ports, client_context(folder / "identity" / "server-ca.crt"), folder / "token")
 
 
 def _measure(generator: str, api: Api, leader: str, plan: Plan, out: Figures) -> None:
     """One repetition against one cluster."""
+    _rates(generator, api, plan, out)
+    follower = next(name for name in api.ports if name != leader)
+    for place, name in (("leader", leader), ("follower", follower)):
+        out[f"single {place}"].append(uvloop.run(single(api, api.ports[name], plan.singles)))
+
+
+def _rates(generator: str, api: Api, plan: Plan, out: Figures) -> None:
     for size in SIZES:
         wrk.run(generator, api, CALLERS, size, plan.warm_up)
         found = wrk.run(generator, api, CALLERS, size, plan.seconds)
         out[f"{size} rate"].append(found.rate)
         out[f"{size} p50"].append(found.p50)
         out[f"{size} p99"].append(found.p99)
-    follower = next(name for name in api.ports if name != leader)
-    for place, name in (("leader", leader), ("follower", follower)):
-        out[f"single {place}"].append(uvloop.run(single(api, api.ports[name], plan.singles)))
 
 
 async def single(api: Api, port: int, count: int) -> float:
