@@ -29,8 +29,9 @@ TOKEN_SECONDS: Final = 3600
 """The kubelet renews at 80 %. A shorter life would ask more of the API server and end sooner in its outages."""
 USER: Final = 65532
 """The image's own user, for pods that name none."""
-BASE_MEMORY: Final = 48 << 20
-"""What the process may need beside values and files: it peaks below 30 MiB (sidecar/DESIGN.md)."""
+BASE_MEMORY: Final = 72 << 20
+"""What the process may need beside values and files: it peaks below 30 MiB, and a child that renders a template or asks
+over HTTP needs some 25 MiB more while it runs (sidecar/DESIGN.md)."""
 PATIENCE: Final = 3600
 """Seconds that the gate stays closed before the kubelet starts the sidecar again: the pod's events then say why."""
 
