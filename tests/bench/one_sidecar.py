@@ -1,6 +1,6 @@
 """What one real sidecar costs beside three real nodes: an hour of updates in minutes, then nothing at all.
 
-    python tests/bench/sidecar.py [--updates 2000] [--idle 60] [--secrets 50] [--plain]
+    python tests/bench/one_sidecar.py [--updates 2000] [--idle 60] [--secrets 50] [--plain]
 
 Why it exists: each megabyte of a sidecar is paid a thousand times in a cluster. Growth is judged by a ratio in one run:
 resident memory after the last fifth of the updates to that after the first fifth, each once it has settled.
