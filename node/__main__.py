@@ -21,8 +21,9 @@ from pathlib import Path
 import uvloop
 
 from node import audit, settings
-from node.clock import SystemClock
+from node.clock import Clock, SystemClock
 from node.errors import Fatal, SafeError
+from node.sink import AppendFile, Output, Stream
 
 PR_SET_DUMPABLE = 4
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
@@ -45,10 +46,19 @@ def harden() -> list[str]:
 
 
 def set_up_logging(level: str) -> None:
-    """Log lines to stderr; audit lines, JSON already, to stdout."""
+    """Log lines to stderr."""
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # A file of its own over the same descriptor: a stuck reader holds that one's lock and not the end of the process.
-    audit.install(open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for life
+
+
+def set_up_audit(loaded: settings.Settings, clock: Clock) -> None:
+    """Audit lines, JSON already, to stdout and the file that was asked for. Raises Fatal without a root key."""
+    from node.crypto.rootkey import RootKey
+
+    # The descriptor and not sys.stdout: a stuck reader would hold that one's lock, and with it the end of the process.
+    streams: dict[str, Stream] = {"standard output": Output(sys.stdout.fileno())}
+    if loaded.audit_file is not None:
+        streams["SAFE_AUDIT_FILE"] = AppendFile(loaded.audit_file)
+    audit.install(loaded.name, RootKey.load(loaded.identity_dir).audit_key, streams, clock)
 
 
 async def serve() -> None:
@@ -56,13 +66,15 @@ async def serve() -> None:
 
     loaded = settings.load(os.environ)
     set_up_logging(loaded.log_level)
+    clock = SystemClock()
+    set_up_audit(loaded, clock)
     for what in harden():
         logging.getLogger("node").warning("not available here: %s", what)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await App(loaded, SystemClock()).run(stop)
+    await App(loaded, clock).run(stop)
 
 
 def init_identity(folder: Path, cluster: str) -> None:
@@ -76,6 +88,13 @@ def show_identity(folder: Path) -> None:
     from node.crypto.identity import describe
 
     print(json.dumps(describe(folder)))  # noqa: T201 - a command's answer
+
+
+def show_audit_key(folder: Path) -> None:
+    from node.crypto.rootkey import RootKey
+
+    # The one key that is ever printed: it opens nothing, and `safe audit verify --key` needs it.
+    print(RootKey.load(folder).audit_key.hex())  # noqa: T201 - a command's answer
 
 
 def serving_certificate() -> None:
@@ -95,6 +114,8 @@ def main() -> None:
     identity.add_argument("--cluster", default="raftsafe")
     shown = actions.add_parser("show-identity", help="check an identity and say, as JSON, which one it is")
     shown.add_argument("folder", type=Path)
+    verifying = actions.add_parser("audit-key", help="print the key of the audit log's chain; it opens nothing")
+    verifying.add_argument("folder", type=Path)
     actions.add_parser("serving-certificate", help="a filter: names and authority in, a certificate out, as JSON")
     options = parser.parse_args()
     code = 0
@@ -103,6 +124,8 @@ def main() -> None:
             init_identity(options.folder, options.cluster)
         elif options.action == "show-identity":
             show_identity(options.folder)
+        elif options.action == "audit-key":
+            show_audit_key(options.folder)
         elif options.action == "serving-certificate":
             serving_certificate()
         else:
@@ -120,7 +143,7 @@ def main() -> None:
         print(f"safe-node: {error}", file=sys.stderr)  # noqa: T201
         code = 1
     if not audit.uninstall(AUDIT_TIMEOUT):
-        print("safe-node: standard output did not take the last audit lines", file=sys.stderr)  # noqa: T201
+        print("safe-node: the last audit lines could not be written", file=sys.stderr)  # noqa: T201
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: a thread that waits for a disk which never answers must not keep a finished node from restarting.

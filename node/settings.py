@@ -73,6 +73,7 @@ class Settings:
     review_grace: float = 3600.0
     admin_socket: Path | None = None
     admin_rate: int = 5000
+    audit_file: Path | None = None
     heartbeat: float = 0.05
     election_min: float = 0.25
     election_max: float = 0.5
@@ -222,6 +223,7 @@ def load(env: Mapping[str, str]) -> Settings:
         review_grace=_seconds(env, "SAFE_REVIEW_GRACE", defaults.review_grace),
         admin_socket=Path(env["SAFE_ADMIN_SOCKET"]) if env.get("SAFE_ADMIN_SOCKET") else None,
         admin_rate=admin_rate,
+        audit_file=Path(env["SAFE_AUDIT_FILE"]) if env.get("SAFE_AUDIT_FILE") else None,
         heartbeat=_seconds(env, "SAFE_HEARTBEAT", defaults.heartbeat),
         election_min=election[0],
         election_max=election[1],

@@ -20,8 +20,8 @@ class Audit(AuditLog):
     """The events `admin.<action>`."""
 
     def write(self, context: Context, took_ms: int, status: int, result: str) -> None:
-        """`result` is "ok" or the stable code. `secret`, `version` and `index` are null unless the request had them. An
-        action on several secrets has a line for each."""
+        """`result` is "ok" or the stable code. `secret`, `version`, `index` and `reason` are null unless the request
+        had them. An action on several secrets has a line for each."""
         for name, version in context.several or ((context.name, context.version),):
             self._line(context, name, version, took_ms, status, result)
 
@@ -36,6 +36,7 @@ class Audit(AuditLog):
             "index": context.index,
             "status": status,
             "result": result,
+            "reason": context.reason,
             "took_ms": took_ms,
             "request_id": context.request_id,
         }

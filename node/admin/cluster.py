@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from node import audit
 from node.admin import bodies, context
 from node.admin.openapi import DOCUMENT
 from node.admin.services import RaftStatus, Receipt, Services
@@ -128,4 +129,6 @@ class Cluster:
 
     async def ready(self, request: web.Request) -> web.Response:
         why = why_not_ready(self._services.raft.status())
-        return web.Response(status=503 if why else 200, text=f"{why or 'ok'}\n")
+        # Said, not answered with 503: the collector of all nodes' logs is one, and would take the whole store with it.
+        besides = audit.trouble()
+        return web.Response(status=503 if why else 200, text="; ".join(filter(None, (why or "ok", besides))) + "\n")

@@ -36,6 +36,8 @@ class Context:
     index: int | None = None
     several: tuple[tuple[str, int | None], ...] = ()
     """(name, version) of each secret, of an action on several."""
+    reason: str | None = None
+    """Why it was refused, in the words of the answer: these name no value (node.errors)."""
 
     def remaining(self) -> float:
         """Seconds that something inside this request may still take. Raises Retry when there are none."""

@@ -29,6 +29,8 @@ READS = frozenset({"GET", "HEAD"})
 """Methods that change nothing: they are in the audit log only when refused, or monitoring would bury the changes."""
 REVEALS = frozenset({"secret.value"})
 """Reads that show a value: in the audit log like a change."""
+REASON = 200
+"""Characters of a refusal that its audit line repeats."""
 COST = {"cluster.sidecars": 100}
 """Tokens (node.admin.rates) of what takes longer: it walks over all sidecars of this node. A list costs by its page."""
 OPEN = PROBES | {"api.document", "seal.key"}
@@ -86,6 +88,8 @@ async def _answer(
         # Our own words are made of names and codes (node.errors) and may be printed.
         text = error.message if isinstance(error, Fatal) or type(error) is SafeError else type(error).__name__
         log.error("request %s (%s) failed: %s", context.request_id, context.action, text)
+    else:
+        context.reason = error.message[:REASON]
     response = problem.answer(error, context.request_id)
     return response, "internal" if response.status == 500 else error.code
 

@@ -25,7 +25,7 @@ _DAMAGED = "restore the file it lies in, or this volume"
 class RootKey:
     """Wraps and unwraps 32-byte keys."""
 
-    __slots__ = ("_wrapping", "id")
+    __slots__ = ("_wrapping", "audit_key", "id")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY:
@@ -33,6 +33,8 @@ class RootKey:
         # The root key itself encrypts nothing; a derived key does, so that its id reveals nothing of use.
         self._wrapping = Aead(derive(key, b"wrap"))
         self.id = derive(key, b"id")[:_ID].hex()
+        # Opens nothing: whoever checks the audit log may have it (`safe-node audit-key`).
+        self.audit_key = derive(key, b"audit")
 
     @classmethod
     def load(cls, folder: Path) -> RootKey:

@@ -29,6 +29,7 @@ COMMANDS = {
     "sidecars": "statefulset.cli.cluster:sidecars",
     "rollout": "statefulset.cli.rollout:rollout",
     "seal": "statefulset.cli.seal:seal_",
+    "audit": "statefulset.cli.audit:audit",
     "install": "statefulset.cli.install:install",
     "dev": "statefulset.cli.dev.command:dev",
 }

@@ -83,3 +83,17 @@ def test_a_missing_package_is_one_line(tmp_path: Path) -> None:
 def test_usage() -> None:
     assert run("no-such-thing").returncode == 2
     assert "SAFE_" in run("--help").stdout
+
+
+def test_the_audit_key_opens_nothing_and_is_the_same_each_time(tmp_path: Path) -> None:
+    assert run("init-identity", str(tmp_path / "identity")).returncode == 0
+    shown = [run("audit-key", str(tmp_path / "identity")) for _ in range(2)]
+    key = bytes.fromhex(shown[0].stdout.strip())
+    assert len(key) == 32 and shown[0].stdout == shown[1].stdout
+    assert key != (tmp_path / "identity" / "root.key").read_bytes()
+
+
+def test_an_audit_file_that_cannot_be_had_is_one_line(env: dict[str, str], tmp_path: Path) -> None:
+    done = run(**env, SAFE_AUDIT_FILE=str(tmp_path / "no" / "audit.log"))
+    assert done.returncode == 70
+    assert "SAFE_AUDIT_FILE" in done.stderr and "Traceback" not in done.stderr
