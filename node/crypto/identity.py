@@ -13,6 +13,7 @@ from pathlib import Path
 
 from node.crypto.certs import Authority
 from node.crypto.rootkey import RootKey
+from node.crypto.sealing import SealKey
 
 
 def describe(folder: Path) -> dict[str, str]:
@@ -20,6 +21,7 @@ def describe(folder: Path) -> dict[str, str]:
 
     Raises Fatal when a part is missing, unreadable or does not belong to the others."""
     out = {"root_key": RootKey.load(folder).id}
+    SealKey.load(folder)
     for role in ("peer", "server"):
         der = ssl.PEM_cert_to_DER_cert(Authority.load(folder, role).cert_pem.decode("ascii"))
         out[f"{role}_ca"] = hashlib.sha256(der).hexdigest()

@@ -14,7 +14,7 @@ from typing import Final
 
 NAME: Final = "raftsafe-identity"
 """Of the Secret and of the ConfigMap; named in statefulset/base/rbac/node.yaml too."""
-FILES: Final = ("root.key", "peer-ca.key", "peer-ca.crt", "server-ca.key", "server-ca.crt")
+FILES: Final = ("root.key", "seal.key", "peer-ca.key", "peer-ca.crt", "server-ca.key", "server-ca.crt")
 """Keys of the Secret: the files of a node's identity folder."""
 
 

@@ -46,7 +46,10 @@ def make(cluster: str, near: Path) -> dict[str, bytes]:
     """The files of a new identity."""
     with _scratch(near) as folder:
         _node("init-identity", str(folder / "new"), "--cluster", cluster)
-        return {name: (folder / "new" / name).read_bytes() for name in FILES}
+        files = {path.name: path.read_bytes() for path in (folder / "new").iterdir()}
+    if set(files) != set(FILES):
+        raise FolderError(f"safe-node makes an identity of {', '.join(sorted(files))}; this program knows another one")
+    return files
 
 
 def judge(files: Mapping[str, bytes], near: Path) -> tuple[str, str]:

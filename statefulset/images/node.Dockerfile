@@ -31,7 +31,7 @@ LABEL org.opencontainers.image.title="raftsafe node" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=build /opt/raftsafe /opt/raftsafe
-ENV PATH=/opt/raftsafe/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1
+ENV PATH=/opt/raftsafe/bin:/usr/bin:/bin HOME=/ PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1
 WORKDIR /
 USER 65532:65532
 ENTRYPOINT ["safe-node"]

@@ -144,6 +144,8 @@ def test_three_pods_start_from_nothing_and_become_a_cluster(images, api, tmp_pat
             "SAFE_DATA_DIR": "/var/lib/raftsafe/node",
             "SAFE_IDENTITY_DIR": "/run/raftsafe/identity",
             "SAFE_ISSUER": "https://127.0.0.1:1",
+            "SAFE_API_CA": "/account/ca.crt",
+            "SAFE_API_TOKEN_FILE": "/account/token",
             "SAFE_PEER_LISTEN": f"127.0.0.1:{addresses[3 * i]}",
             "SAFE_DELIVERY_LISTEN": f"127.0.0.1:{addresses[3 * i + 1]}",
             "SAFE_ADMIN_LISTEN": f"127.0.0.1:{addresses[3 * i + 2]}",
@@ -161,7 +163,9 @@ def test_three_pods_start_from_nothing_and_become_a_cluster(images, api, tmp_pat
         ca = api.objects["configmaps", "raftsafe-identity"]["data"]["ca.crt"]
         deadline = time.monotonic() + 120
         while [status(addresses[3 * i + 2], ca) for i in range(3)] != [200] * 3:
-            assert time.monotonic() < deadline and all(each.poll() is None for each in nodes)
+            assert time.monotonic() < deadline
+            ended = [each.communicate()[1] for each in nodes if each.poll() is not None]
+            assert not ended, ended
             time.sleep(0.2)
         print("\nidle nodes, resident:", ", ".join(f"{resident(each) / MIB:.0f} MiB" for each in nodes))
         for each in nodes:

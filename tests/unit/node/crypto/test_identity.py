@@ -23,7 +23,9 @@ def test_ids_and_fingerprints_and_no_key(tmp_path):
     assert {len(value) for value in one.values()} == {8, 64}
 
 
-@pytest.mark.parametrize("name", ["root.key", "peer-ca.key", "peer-ca.crt", "server-ca.key", "server-ca.crt"])
+@pytest.mark.parametrize(
+    "name", ["root.key", "seal.key", "peer-ca.key", "peer-ca.crt", "server-ca.key", "server-ca.crt"]
+)
 def test_a_part_is_not_described(tmp_path, name):
     create_identity(tmp_path / "a", "raftsafe")
     (tmp_path / "a" / name).unlink()

@@ -42,7 +42,7 @@ def test_a_damaged_one_is_told(files, memory, change, words):
 def test_a_part_is_told(files, memory):
     assert folder.judge({"root.key": files["root.key"]}, memory) == (
         "",
-        "it lacks peer-ca.key, peer-ca.crt, server-ca.key, server-ca.crt",
+        "it lacks seal.key, peer-ca.key, peer-ca.crt, server-ca.key, server-ca.crt",
     )
 
 
