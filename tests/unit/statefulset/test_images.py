@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 IMAGES = ROOT / "statefulset" / "images"
 OURS = {"node", "sidecar", "statefulset"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = {"sidecar": (), "node": ("node", "control", "cli"), "control": ("node", "control")}
+EXTRAS = {"sidecar": ("template",), "node": ("node", "control", "cli"), "control": ("node", "control")}
 
 
 def locked(name: str) -> dict[str, str]:
@@ -60,8 +60,8 @@ def test_a_lock_satisfies_what_the_project_asks_for(name):
         assert version is not None and version in requirement.specifier, f"{requirement}: run tox -e locks"
 
 
-def test_the_sidecar_carries_two_packages():
-    assert set(locked("sidecar")) == {"msgpack", "uvloop"}
+def test_the_sidecar_carries_two_packages_and_the_engine_of_templates():
+    assert set(locked("sidecar")) == {"msgpack", "uvloop", "jinja2", "markupsafe"}
 
 
 @pytest.mark.parametrize(
