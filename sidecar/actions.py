@@ -39,12 +39,14 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Make this the next generation of files, then call placed() or place_failed(). None removes."""
+    """Make this the next generation of files, then call placed() or place_failed(). None removes. `partial`: only what
+    is to be removed, because the whole could not be placed."""
 
     changes: Mapping[str, m.Secret | None]
     index: int
     complete: bool
     floors: Mapping[str, int]
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

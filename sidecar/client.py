@@ -14,7 +14,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from sidecar import credential, memory
@@ -22,7 +22,7 @@ from sidecar.actions import Action, Close, Dial, Exit, Log, LookUp, Place, ReadT
 from sidecar.addresses import Addresses
 from sidecar.credential import Credential, CredentialError
 from sidecar.dialer import order
-from sidecar.files import Files, PlaceError, Rendered
+from sidecar.files import Files, PlaceError
 from sidecar.inventory import Resume
 from sidecar.log import log
 from sidecar.race import NoneReached, race
@@ -234,12 +234,12 @@ class Client:
             self._next = action
             return
         try:
-            plan = self._renderer.plan(action.changes, self._own)
+            plan = self._renderer.plan(action.changes, self._own, action.floors, action.partial)
         except (RenderError, PlaceError) as error:
-            self._place_failed(error)
+            self._place_failed(action, error)
             return
         if not plan.sources:
-            self._swap(action, plan.rendered)
+            self._swap(action, plan)
             return
         self._placing = asyncio.get_running_loop().create_task(self._place_rendered(action, plan))
         self._placing.add_done_callback(self._ended)
@@ -247,35 +247,36 @@ class Client:
     async def _place_rendered(self, action: Place, plan: Plan) -> None:
         failure: RenderError | None = None
         try:
-            rendered = await finish(plan, self._own)
+            plan = await finish(plan, self._own)
         except RenderError as error:
-            failure, rendered = error, {}
+            failure = error
         self._placing = None
         if failure is not None:
-            self._place_failed(failure)
+            self._place_failed(action, failure)
         else:
-            self._swap(action, rendered)
+            self._swap(action, plan)
         following, self._next = self._next, None
         if following is not None and not self._exit.done():
             self._place(following)
 
-    def _swap(self, action: Place, rendered: Mapping[str, Rendered]) -> None:
+    def _swap(self, action: Place, plan: Plan) -> None:
         ready = self._files.manifest.complete
         try:
             swapped = self._files.apply(
-                action.changes, self._own, action.index, action.complete, action.floors, rendered
+                action.changes, self._own, action.index, action.complete, action.floors, plan.rendered
             )
         except PlaceError as error:
-            self._place_failed(error)
+            self._place_failed(action, error)
             return
         if swapped:
             self._placed(action, ready)
-        self._run(self._session.placed(time.monotonic(), wall_ms(), action))
+        self._run(self._session.placed(time.monotonic(), wall_ms(), action, "; ".join(plan.dropped.values())))
 
-    def _place_failed(self, error: RenderError | PlaceError) -> None:
+    def _place_failed(self, action: Place, error: RenderError | PlaceError) -> None:
+        now, wall = time.monotonic(), wall_ms()
         if isinstance(error, RenderError):
             log(f"{error} ({codes.RENDER_FAILED}); the files in place are kept")
-            self._run(self._session.place_failed(time.monotonic(), wall_ms(), codes.RENDER_FAILED, str(error)))
+            self._run(self._session.place_failed(now, wall, action, codes.RENDER_FAILED, str(error)))
             return
         log(f"{error} ({error.code})")
         if error.damaged:
@@ -283,7 +284,7 @@ class Client:
             self._close()
             self._begin()
         else:
-            self._run(self._session.place_failed(time.monotonic(), wall_ms(), error.code))
+            self._run(self._session.place_failed(now, wall, action, error.code))
 
     def _placed(self, action: Place, ready: bool) -> None:
         """`ready`: the first whole set was in place before, so that the application may be running."""

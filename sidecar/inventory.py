@@ -137,6 +137,14 @@ class Inventory:
         """All that is due, as one change of the files."""
         return Place(dict(self._due), self.index, self._complete_after(), self._floors)
 
+    def removals(self) -> Place | None:
+        """Only what is to be removed, for when the rest cannot be placed; None if nothing is.
+
+        No SYNC is in place by it, so the index stays.
+        """
+        gone: dict[str, m.Secret | None] = {name: None for name, change in self._due.items() if change is None}
+        return Place(gone, self.placed_index, self.complete, self._floors, partial=True) if gone else None
+
     def placed(self, place: Place) -> None:
         """That one is in the files. What came since stays due."""
         for name, change in place.changes.items():

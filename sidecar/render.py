@@ -17,7 +17,7 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Final
 
 from sidecar.rules import Rule
@@ -35,16 +35,29 @@ class RenderError(Exception):
     """Why a file cannot be rendered: names and places, never a value."""
 
 
+class TakenError(RenderError):
+    """It is made of a secret that the node took away. What was rendered before holds a value that must not stay."""
+
+    def __init__(self, path: str, name: str) -> None:
+        super().__init__(f"{path} is removed: it is made of {name}, which was taken away")
+
+
 def qualified(name: str, own: str) -> str:
     """A name without a namespace is of the pod's own."""
     return name if "/" in name else f"{own}/{name}"
 
 
-def needed(rule: Rule, own: str, present: Iterable[str]) -> list[str]:
-    """Full names of the secrets that the file is made of. Raises RenderError for one that is not there."""
+def needed(rule: Rule, own: str, present: Iterable[str], taken: Container[str] = ()) -> list[str]:
+    """Full names of the secrets that the file is made of.
+
+    Raises RenderError for one that is not there, TakenError if it is one of `taken`.
+    """
     if not rule.secrets:
         return sorted(present)
     wanted, there = [qualified(name, own) for name in rule.secrets], set(present)
+    for name in wanted:
+        if name in taken and name not in there:
+            raise TakenError(rule.path, name)
     for name in wanted:
         if name not in there:
             raise RenderError(f"{rule.path}: {name} is not in place")

@@ -3,14 +3,15 @@
 Why it exists: values are not kept in memory, so those that have not changed are read from the files in force; and only
 what has changed is rendered again, so that a generation costs what changed. The built-in formats are rendered here, at
 once; templates by a child process (template.py).
-What it refuses to do: write, or give half a set: one file that fails is a RenderError for all.
+What it refuses to do: write, or give half a set: one file that fails is a RenderError for all. Only a file that fails
+because a secret it is made of was taken away is left out, and said: to keep it would keep the value.
 """
 
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgpack
@@ -18,7 +19,7 @@ import msgpack
 from sidecar import errand, render
 from sidecar.errand import ErrandError
 from sidecar.files import Files, Rendered
-from sidecar.render import RenderError
+from sidecar.render import RenderError, TakenError
 from sidecar.rules import MAX_TEMPLATE, TEMPLATE, Rule
 from sidecar.wire.messages import Secret
 
@@ -30,11 +31,14 @@ Changes = Mapping[str, Secret | None]
 
 @dataclass(slots=True)
 class Plan:
-    """`rendered`: what is settled. `sources`: (path, template, names) still to be rendered, from `secrets`."""
+    """`rendered`: what is settled. `sources`: (path, template, names) still to be rendered, from `secrets`. `dropped`:
+    files left out, path -> why. `taken`: names that the node took away."""
 
     rendered: dict[str, Rendered] = field(default_factory=dict)
     sources: list[tuple[str, str, list[str]]] = field(default_factory=list)
     secrets: dict[str, Mapping[str, bytes]] = field(default_factory=dict, repr=False)
+    dropped: dict[str, str] = field(default_factory=dict)
+    taken: frozenset[str] = frozenset()
 
 
 class Renderer:
@@ -44,49 +48,69 @@ class Renderer:
         self._rules = rules
         self._files = files
 
-    def plan(self, changes: Changes, own: str) -> Plan:
-        """Raises RenderError, and PlaceError if a value in force cannot be read."""
-        plan = Plan()
+    def plan(self, changes: Changes, own: str, known: Iterable[str] = (), partial: bool = False) -> Plan:
+        """`known`: names that were in the set once (the floors); one that is not there now was taken away. `partial`:
+        what the changes do not touch stays as it is, whatever its rule says by now.
+
+        Raises RenderError, and PlaceError if a value in force cannot be read.
+        """
         present = {*self._files.manifest.secrets, *changes} - {name for name, each in changes.items() if each is None}
+        plan = Plan(taken=frozenset({*known, *changes} - present))
         for rule in self._rules:
-            template = _template(rule)
-            checksum = binascii.crc32(repr((rule, template, own)).encode("utf-8"))
-            names = render.needed(rule, own, present)
-            touched = changes.keys() if not rule.secrets else changes.keys() & set(names)
-            if not touched and self._files.manifest.rendered.get(rule.path) == checksum:
-                plan.rendered[rule.path] = Rendered(checksum)
-                continue
-            for name in names:
-                plan.secrets.setdefault(name, self._fields(name, changes))
-            data = None
-            if rule.format == TEMPLATE:
-                plan.sources.append((rule.path, template, names))
-            else:
-                data = render.render(rule, {name: plan.secrets[name] for name in names}, own)
-            plan.rendered[rule.path] = Rendered(checksum, data, rule.mode)
+            try:
+                self._add(plan, rule, changes, own, present, partial)
+            except TakenError as error:
+                plan.dropped[rule.path] = str(error)
         return plan
+
+    def _add(self, plan: Plan, rule: Rule, changes: Changes, own: str, present: set[str], partial: bool) -> None:
+        """One file more. Raises as plan() does, and TakenError."""
+        in_force = self._files.manifest.rendered.get(rule.path)
+        wanted = {render.qualified(name, own) for name in rule.secrets}
+        touched = changes.keys() if not rule.secrets else changes.keys() & wanted
+        if partial and not touched:
+            if in_force is not None:
+                plan.rendered[rule.path] = Rendered(in_force)
+            return
+        names = render.needed(rule, own, present, plan.taken)
+        template = _template(rule)
+        checksum = binascii.crc32(repr((rule, template, own)).encode("utf-8"))
+        if not touched and in_force == checksum:
+            plan.rendered[rule.path] = Rendered(checksum)
+            return
+        for name in names:
+            plan.secrets.setdefault(name, self._fields(name, changes))
+        data = None
+        if rule.format == TEMPLATE:
+            plan.sources.append((rule.path, template, names))
+        else:
+            data = render.render(rule, {name: plan.secrets[name] for name in names}, own)
+        plan.rendered[rule.path] = Rendered(checksum, data, rule.mode)
 
     def _fields(self, name: str, changes: Changes) -> Mapping[str, bytes]:
         change = changes.get(name)
         return self._files.read(name) if change is None else change.fields
 
 
-async def finish(plan: Plan, own: str) -> dict[str, Rendered]:
-    """All rendered files of the next generation. Raises RenderError. May be cancelled."""
+async def finish(plan: Plan, own: str) -> Plan:
+    """The plan with nothing left to render. Raises RenderError. May be cancelled."""
     if not plan.sources:
-        return plan.rendered
-    request: bytes = msgpack.packb([own, plan.secrets, plan.sources])
+        return plan
+    request: bytes = msgpack.packb([own, plan.secrets, plan.sources, sorted(plan.taken)])
     try:
         answer = await errand.run("sidecar.template", request, MAX_SECONDS)
     except ErrandError as error:
         raise RenderError(f"{', '.join(path for path, _, _ in plan.sources)}: {error}") from None
-    found, said = msgpack.unpackb(answer)
+    found, taken, said = msgpack.unpackb(answer)
     if said:
         raise RenderError(said)
-    out = dict(plan.rendered)
+    rendered, dropped = dict(plan.rendered), dict(plan.dropped)
     for path, data in found.items():
-        out[path] = Rendered(out[path].checksum, data, out[path].mode)
-    return out
+        rendered[path] = replace(rendered[path], data=data)
+    for path, name in taken.items():
+        del rendered[path]
+        dropped[path] = str(TakenError(path, name))
+    return Plan(rendered, dropped=dropped)
 
 
 def _template(rule: Rule) -> str:

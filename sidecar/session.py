@@ -81,6 +81,7 @@ class Session:
         self._last_live = 0.0
         self._fresh_at = 0.0  # last moment in touch with the majority, while not so now
         self._render = ""
+        self._dropped = ""  # rendered files that are not there because a secret of theirs was taken away, and why
         self._notify = m.Report()  # its notify fields: what became of the last notification
         self._told_stale = False
         self._error = ""
@@ -182,18 +183,27 @@ class Session:
             actions = self._refused(now, chance, message)
         return self._end(now, actions)
 
-    def placed(self, now: float, wall_ms: int, place: Place) -> list[Action]:
-        """This Place is in the files. Others may have been asked for meanwhile."""
+    def placed(self, now: float, wall_ms: int, place: Place, dropped: str = "") -> list[Action]:
+        """This Place is in the files. Others may have been asked for meanwhile. `dropped`: the rendered files that went
+        with a secret that was taken away."""
         self._set.placed(place)
-        self._place_at, self._error, self._render = None, "", ""
-        return self._end(now, [*self._receipt(now, wall_ms, ""), *self._finished()])
+        news: list[Action] = [Log(dropped)] if dropped not in ("", self._dropped) else []
+        self._dropped = dropped
+        if place.partial:  # the rest is still due, and its failure the first thing to know
+            self._render = "; ".join(filter(None, (self._render, dropped)))[: m.MAX_TEXT]
+            return self._end(now, [*news, *self._receipt(now, wall_ms, self._error)])
+        self._place_at, self._error, self._render = None, "", dropped[: m.MAX_TEXT]
+        return self._end(now, [*news, *self._receipt(now, wall_ms, ""), *self._finished()])
 
-    def place_failed(self, now: float, wall_ms: int, code: str, render: str = "") -> list[Action]:
-        """A Place is not in the files, and what was there before still is. `render`: the file that could not be made,
-        and why, if that is the reason; never with a value."""
+    def place_failed(self, now: float, wall_ms: int, place: Place, code: str, render: str = "") -> list[Action]:
+        """This Place is not in the files, and what was there before still is. What a node took away goes by itself.
+
+        `render`: the file that could not be made, and why, if that is the reason; never with a value.
+        """
         self._place_at = now + (RENDER_AGAIN if render else REPLACE)
         self._error, self._render = code, render[: m.MAX_TEXT]
-        return self._end(now, self._receipt(now, wall_ms, code))
+        rest = None if place.partial or None not in place.changes.values() else self._set.removals()
+        return self._end(now, [*self._receipt(now, wall_ms, code), *([rest] if rest else [])])
 
     def notified(self, now: float, wall_ms: int, error: str, count: int, failed: int) -> list[Action]:
         """What became of telling the application; how often it was told and how often in vain."""
@@ -362,12 +372,14 @@ class Session:
             return []
         if self._set.missing():
             return [Log(f"waiting for {self._set.why_missing()}")]
+        if self._dropped:
+            return []  # a file that the application was promised; a grant may be on its way
         return [*self._goodbye(), Exit(0, f"{len(self._set.held)} secrets in place")]
 
     def _too_late(self) -> list[Action]:
         waited = f"after {self._purpose.deadline:g} s"
         also = f"; missing: {self._set.why_missing()}" if self._set.missing() else ""
-        if self._place_at is not None:
+        if self._place_at is not None or self._dropped:
             end = Exit(1, f"the files could not be written {waited}: {self._render or self._error}{also}")
         elif self._set.full and self._set.missing():
             end = Exit(1, f"still missing {waited}: {self._set.why_missing()}")

@@ -6,8 +6,9 @@ What it refuses to do: open a file, reach an attribute that the sandbox hides, r
 say a secret value in an error: a message of Jinja2 is repeated only if each of its words stands in the template itself
 or is one of Jinja2's own.
 
-In: msgpack [own namespace, {name: {field: bytes}}, [[path, template, [names]]]]. Out: msgpack [{path: bytes}, error],
-the error being "" or one line.
+In: msgpack [own namespace, {name: {field: bytes}}, [[path, template, [names]]], [names taken away]]. Out: msgpack
+[{path: bytes}, {path: name}, error]: the files, those that failed and asked for a secret that was taken away, and "" or
+one line.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import contextlib
 import re
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Final
 
 import msgpack
@@ -32,8 +33,8 @@ MAX_MEMORY: Final = 128 << 20
 _WORDS: Final = (
     "a access an and argument arguments attribute be bool bytes called callable dict element encountered end expected "
     "field filter for from function got has have int is it list Mapping missing named no None not number object of on "
-    "or parse positional required resolved return safely secret str StrictUndefined string tag takes template test "
-    "than that the there to too tuple type undefined unexpected unknown unsafe was which with you"
+    "or parse positional required resolved return safely secret sidecar str StrictUndefined string tag takes "
+    "template test than that the there to too tuple type undefined unexpected unknown unsafe Visible was which with you"
 )
 _JINJA: Final = frozenset(_WORDS.split())
 
@@ -48,17 +49,47 @@ class TooLargeError(Exception):
 class Secrets:
     """What a template asks: `secret("db", "password")`, the field being `value` unless said."""
 
-    def __init__(self, secrets: render.Secrets, own: str) -> None:
+    def __init__(self, secrets: Visible, own: str) -> None:
         self._secrets = secrets
         self._own = own
 
     def __call__(self, name: str, field: str = names.PLAIN_FIELD) -> str | bytes:
-        found = self._secrets.get(render.qualified(str(name), self._own))
+        found: dict[str, str | bytes] | None = self._secrets.get(render.qualified(str(name), self._own))
         if found is None:
             raise RenderError(f"there is no secret {name}")
         if field not in found:
             raise RenderError(f"{name} has no field {field}")
-        return plain(found[field])
+        return found[field]
+
+
+class Visible(dict[str, dict[str, str | bytes]]):
+    """name -> field -> value, as a template sees it. Notes the first name asked for of those taken away: whatever fails
+    after that is put down to it, since a value that must not stay weighs more than a file."""
+
+    def __init__(self, secrets: render.Secrets, taken: Container[str]) -> None:
+        super().__init__()
+        for name, fields in sorted(secrets.items()):
+            self[name] = {field: plain(data) for field, data in sorted(fields.items())}
+        self._taken = taken
+        self._asked = ""
+
+    def __missing__(self, name: str) -> dict[str, str | bytes]:
+        self._note(name)
+        raise KeyError(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if name not in self:
+            self._note(name)
+        return super().get(name, default)
+
+    def _note(self, name: str) -> None:
+        if not self._asked and name in self._taken:
+            self._asked = name
+
+
+def asked(visible: Visible) -> str:
+    """The name of a secret that was taken away and asked for, or ""."""
+    return visible._asked  # underscored, so that no template reaches it
 
 
 def plain(data: bytes) -> str | bytes:
@@ -151,13 +182,10 @@ FIXED: Final = frozenset(
 """Sentences of our own that hold no word of anybody."""
 
 
-def one(sandbox: Any, template: str, secrets: render.Secrets, own: str) -> bytes:
+def one(sandbox: Any, template: str, visible: Visible, own: str) -> bytes:
     """Raises whatever the template does."""
-    visible = {
-        name: {field: plain(data) for field, data in sorted(fields.items())} for name, fields in sorted(secrets.items())
-    }
     parts, size = [], 0
-    for part in sandbox.from_string(template).generate(secret=Secrets(secrets, own), secrets=visible):
+    for part in sandbox.from_string(template).generate(secret=Secrets(visible, own), secrets=visible):
         data = part.encode("utf-8")
         size += len(data)
         if size > MAX_RENDERED:
@@ -166,21 +194,27 @@ def one(sandbox: Any, template: str, secrets: render.Secrets, own: str) -> bytes
     return b"".join(parts)
 
 
-def render_all(own: str, secrets: render.Secrets, sources: list[Source]) -> tuple[dict[str, bytes], str]:
-    """({path: content}, "") or ({}, why not)."""
+def render_all(
+    own: str, secrets: render.Secrets, sources: list[Source], taken: Container[str] = ()
+) -> tuple[dict[str, bytes], dict[str, str], str]:
+    """({path: content}, {path: the secret of `taken` for want of which it failed}, "") or ({}, {}, why not)."""
     try:
         sandbox = environment()
     except ImportError:
-        return {}, "a template needs jinja2, which this installation lacks: install raftsafe[template]"
+        return {}, {}, "a template needs jinja2, which this installation lacks: install raftsafe[template]"
     out: dict[str, bytes] = {}
-    for path, template, visible in sources:
+    dropped: dict[str, str] = {}
+    for path, template, seen in sources:
+        visible = Visible({name: secrets[name] for name in seen}, taken)
         try:
-            out[path] = one(sandbox, template, {name: secrets[name] for name in visible}, own)
+            out[path] = one(sandbox, template, visible, own)
         except TooLargeError:
-            return {}, f"{path}: it writes more than {MAX_RENDERED} bytes"
+            return {}, {}, f"{path}: it writes more than {MAX_RENDERED} bytes"
         except Exception as error:  # whatever a template can raise is its author's to mend
-            return {}, f"{path}: {explain(error, template)}"
-    return out, ""
+            if not asked(visible):
+                return {}, {}, f"{path}: {explain(error, template)}"
+            dropped[path] = asked(visible)
+    return out, dropped, ""
 
 
 def confine(size: int) -> None:
@@ -196,7 +230,7 @@ def confine(size: int) -> None:
 def main() -> None:
     data = sys.stdin.buffer.read()
     confine(len(data))
-    request: tuple[str, Mapping[str, Mapping[str, bytes]], list[Source]] = msgpack.unpackb(data)
+    request: tuple[str, Mapping[str, Mapping[str, bytes]], list[Source], list[str]] = msgpack.unpackb(data)
     sys.stdout.buffer.write(msgpack.packb(render_all(*request)))
     sys.stdout.buffer.flush()
 

@@ -154,7 +154,7 @@ class SidecarEnd:
 
     def _write(self, action: Place) -> list[object]:
         if self.rng.random() < 0.2:
-            return [*self.session.place_failed(self.now, 1, "no_space")]
+            return [*self.session.place_failed(self.now, 1, action, "no_space")]
         for name, change in action.changes.items():
             if change is None:
                 self.files.pop(name, None)

@@ -26,7 +26,7 @@ name = st.sampled_from(NAMES)
 chance = st.floats(0, 1)
 small = st.integers(1, 6)
 WORDS = st.lists(st.tuples(name, st.integers(0, 5)), max_size=5)  # 0: gone, else a version
-FAILS = st.sampled_from([False, False, False, True])
+FAILS = st.sampled_from(["", "", "", "all", "whole"])  # "whole": but not the part that only removes
 
 
 class SidecarLife(RuleBasedStateMachine):
@@ -42,7 +42,7 @@ class SidecarLife(RuleBasedStateMachine):
         self.dialling = False
         self.wait = None
         self.exited = False
-        self.fail_places = False
+        self.fail_places = ""
         self.slow_places = False
         self.in_flight = None  # a Place whose templates are being rendered
         self.queued = None  # and the last one asked for meanwhile
@@ -133,9 +133,15 @@ class SidecarLife(RuleBasedStateMachine):
 
     def carry_out(self, action):
         assert action.index >= self.disk.index
-        if self.fail_places:
-            self.run(self.session.place_failed(self.now, 1, codes.NO_SPACE))
+        if self.fail_places == "all" or (self.fail_places == "whole" and not action.partial):
+            self.run(self.session.place_failed(self.now, 1, action, codes.NO_SPACE))
+            gone = {one for one, change in action.changes.items() if change is None}
+            if self.fail_places == "whole" and self.in_flight is None and not self.exited:
+                assert not gone & self.disk.held.keys(), "what was taken away is still in the pod"
             return
+        if action.partial:
+            assert None in action.changes.values() and not any(action.changes.values()), "more than what is to go"
+            assert action.index == self.disk.index or not self.disk.index, "it claims a SYNC that is not in place"
         for one, change in action.changes.items():
             assert change is None or change.version >= self.highest.get(one, 0), f"{one} would go back"
         held = {**self.disk.held}
@@ -292,7 +298,9 @@ class SidecarLife(RuleBasedStateMachine):
 
     def place_again(self, action):
         """As the shell does: what it holds was checked when it was asked for."""
-        if self.slow_places:
+        if self.in_flight is not None:
+            self.queued = action  # a part went first
+        elif self.slow_places:
             self.in_flight = action
         else:
             self.carry_out(action)
@@ -333,7 +341,7 @@ class SidecarLife(RuleBasedStateMachine):
         """Left alone with time, it dials again, whatever happened before."""
         if not hasattr(self, "session") or self.exited:
             return
-        self.fail_places = False
+        self.fail_places = ""
         for _ in range(200):
             if self.exited or self.dialling:
                 return

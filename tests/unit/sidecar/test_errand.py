@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 
+import msgpack
 import pytest
 
 from sidecar import errand
@@ -63,3 +66,27 @@ async def gone(pid):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("left behind")
+
+
+FIFTY = {f"shop/s{n}": {"value": b"x" * 100} for n in range(50)}
+LOOP = "{% for name, fields in secrets | dictsort %}{{ name }}={{ fields.value }}\n{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("module", "request_"),
+    [
+        ("sidecar.template", ["shop", FIFTY, [["f", LOOP, list(FIFTY)]], []]),
+        ("sidecar.http_request", ["POST", "http://127.0.0.1:1/", 1.0]),
+    ],
+)
+def test_a_child_fits_beside_the_sidecar(module, request_):
+    """The injector leaves 25 MiB for it (VmHWM, by the child itself: ru_maxrss would count the parent's pages)."""
+    code = (
+        f"import runpy, sys; runpy.run_module({module!r}, run_name='__main__');"
+        "print(open('/proc/self/status').read(), file=sys.stderr)"
+    )
+    child = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(child, input=msgpack.packb(request_), capture_output=True, check=True)
+    [peak] = [int(line.split()[1]) for line in done.stderr.decode().splitlines() if line.startswith("VmHWM")]
+    print(f"{module}: {peak} KiB at the most")
+    assert done.stdout and peak <= 25 << 10

@@ -156,6 +156,19 @@ async def test_a_group_that_was_asked_for(rig, wait_until):
     assert ((rig.mount / "db").stat().st_gid, (rig.mount / "..data").stat().st_gid) == (GROUP, GROUP)
 
 
+async def test_a_group_that_it_may_not_set_is_refused_at_the_start(rig):
+    """Before a node is dialled: there is none here."""
+    os.chmod(rig.folder, 0o755)
+    os.chmod(rig.token_file, 0o644)
+    prelude = reachable(rig.folder) + f"mount -t tmpfs -o size=1m,mode=0777 none {shlex.quote(str(rig.mount))}"
+    drop = f"setpriv --reuid {USER} --regid {USER} --clear-groups --bounding-set=-all" if ROOT else ""
+    group = str(GROUP if ROOT else 2**31 - 2)
+    process = await start(rig, prelude, f"{drop} {SIDECAR} run", SAFE_FILE_GROUP=group, SAFE_NODES="127.0.0.1:1")
+    _, err = await process.communicate()
+    assert process.returncode == 2 and f"SAFE_FILE_GROUP {group} cannot be given".encode() in err, err
+    assert b"supplementalGroups" in err
+
+
 async def test_an_application_that_stands_in_the_folder_sees_the_new_files(rig, wait_until):
     node = await rig.node("safe-0")
     node.put("shop/db", 1, {"value": b"v1"})

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from sidecar.wire import messages as m
+
 CANARY = b"canary-3f9a"
 
 
@@ -28,7 +30,8 @@ def read(folder, name):
 
 
 def last_receipt(node):
-    return next((peer.receipts()[-1] for peer in reversed(node.peers) if peer.receipts()), None)
+    nothing = m.Receipt(0, {}, "", 0)  # a loaded machine may not have sent one yet
+    return next((peer.receipts()[-1] for peer in reversed(node.peers) if peer.receipts()), nothing)
 
 
 class App:
@@ -104,6 +107,38 @@ async def test_a_template_that_fails_keeps_the_old_set_and_says_why(rig, wait_un
     process.send_signal(signal.SIGTERM)
     out, err = await process.communicate()
     assert b"has no field password" in err and CANARY not in out + err
+
+
+@pytest.mark.parametrize("kind", ["env", "template"])
+async def test_what_is_revoked_leaves_the_pod_with_the_files_made_of_it_whatever_else_fails(rig, wait_until, kind):
+    node = await rig.node("safe-0")
+    node.put("shop/db", 1, {"value": CANARY})
+    node.put("shop/api", 1, {"user": b"u1"})
+    text = "{{ secret('db') }} {{ secret('api', 'user') }}"
+    more = {"secrets": ["db", "api"]} if kind == "env" else {"template": text}
+    strict = {"path": "strict", "format": "template", "template": "{{ secret('api', 'user') }}"}
+    rules = json.dumps([{"path": "app.conf", "format": kind, **more}, strict])
+    process = await rig.start("run", SAFE_RENDER=rules)
+    await wait_until(lambda: CANARY in (value(rig, "app.conf") or b""))
+    node.put("shop/api", 2, {"other": b"u2"})  # fails, and is still to be placed when the word comes
+    await wait_until(lambda: last_receipt(node).error == "render_failed")
+    assert CANARY in value(rig, "app.conf")
+    node.delete("shop/db")
+    await wait_until(lambda: value(rig, "app.conf") is None and value(rig, "db") is None)
+    assert value(rig, "api/user") == b"u1" == value(rig, "strict"), "the rest of the old set is kept"
+    await wait_until(lambda: last_receipt(node).placed == {"shop/api": 1})
+    said = "app.conf is removed: it is made of shop/db, which was taken away"
+    assert said in last_receipt(node).report.render and last_receipt(node).error == "render_failed"
+    assert said in rig.status()["render"]
+    await wait_until(lambda: not any(CANARY in path.read_bytes() for path in rig.mount.rglob("*") if path.is_file()))
+    node.put("shop/api", 3, {"user": b"u3"})
+    await wait_until(lambda: value(rig, "strict") == b"u3" and last_receipt(node).error == "")
+    assert last_receipt(node).report.render == said
+    node.put("shop/db", 2, {"value": b"new"})
+    await wait_until(lambda: b"new" in (value(rig, "app.conf") or b"") and last_receipt(node).report.render == "")
+    process.send_signal(signal.SIGTERM)
+    out, err = await process.communicate()
+    assert said.encode() in err and CANARY not in out + err
 
 
 async def test_an_application_is_told_after_the_swap_and_the_node_hears_of_it(rig, wait_until):

@@ -24,11 +24,14 @@ class Pod:
         self.files = Files(str(root))
         self.files.recover()
         self.renderer = Renderer(render(text), self.files)
+        self.known = dict(self.files.manifest.floors)
 
-    async def place(self, *secrets, gone=(), complete=True):
+    async def place(self, *secrets, gone=(), complete=True, partial=False):
         changes = {one.name: one for one in secrets} | dict.fromkeys(gone)
-        rendered = await finish(self.renderer.plan(changes, "shop"), "shop")
-        return self.files.apply(changes, "shop", 1, complete, {}, rendered)
+        self.known |= dict.fromkeys(changes, 1)
+        plan = await finish(self.renderer.plan(changes, "shop", self.known, partial), "shop")
+        self.dropped = plan.dropped
+        return self.files.apply(changes, "shop", 1, complete, self.known, plan.rendered)
 
     def anew(self, *secrets):
         """Paths that a change of these would render again."""
@@ -79,9 +82,53 @@ async def test_a_removal_is_in_the_next_rendering(memory):
     await pod.place(secret("shop/db"), secret("shop/api"))
     await pod.place(gone=["shop/api"])
     assert (memory / "x").read_text() == "DB=v1\n"
-    with pytest.raises(RenderError, match="y: shop/db is not in place"):
+    await pod.place(gone=["shop/db"])
+    assert (memory / "x").read_text() == "" and not os.path.lexists(memory / "y") and not os.path.lexists(memory / "db")
+
+
+TAKEN = {
+    "env": "f=env:db,api",
+    "template": '[{"path": "f", "format": "template", "template": "{{ secret(\'db\') }}{{ secret(\'api\') }}"}]',
+}
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+async def test_a_file_of_a_secret_that_was_taken_away_goes_and_comes_back_with_it(memory, kind):
+    pod = Pod(memory, TAKEN[kind])
+    await pod.place(secret("shop/db"), secret("shop/api"))
+    assert b"v1" in (memory / "f").read_bytes()
+    assert await pod.place(gone=["shop/db"])
+    assert pod.dropped == {"f": "f is removed: it is made of shop/db, which was taken away"}
+    assert sorted(name for name in os.listdir(memory) if not name.startswith("..")) == ["api"]
+    assert not list((memory / "..data").glob("f")), "nothing of it in the generation"
+    assert await pod.place(secret("shop/api", 2)), "what is still there goes on changing"
+    assert (memory / "api").read_text() == "v2" and pod.dropped
+    pod = Pod(memory, TAKEN[kind])
+    assert not await pod.place() and pod.dropped, "known after a restart, from the manifest"
+    assert await pod.place(secret("shop/db", 2)) and not pod.dropped
+    assert (memory / "f").read_bytes().count(b"v2") == 2
+
+
+async def test_a_secret_that_never_was_there_is_no_removal(memory):
+    pod = Pod(memory, "f=env:db,other")
+    with pytest.raises(RenderError, match="f: shop/other is not in place"):
+        await pod.place(secret("shop/db"))
+
+
+async def test_a_part_leaves_alone_what_its_changes_do_not_touch(memory, tmp_path):
+    template = tmp_path / "t.j2"
+    template.write_text("one")
+    rule = {"path": "f", "format": "template", "template_file": str(template), "secrets": ["api"]}
+    text = json.dumps([rule, {"path": "g", "format": "env", "secrets": ["db"]}])
+    pod = Pod(memory, text)
+    await pod.place(secret("shop/db"), secret("shop/api"))
+    template.write_text("{{ broken")
+    with pytest.raises(RenderError, match=r"^f: "):
         await pod.place(gone=["shop/db"])
-    assert (memory / "db").read_text() == "v1"
+    assert await pod.place(gone=["shop/db"], partial=True)
+    assert (memory / "f").read_text() == "one" and not os.path.lexists(memory / "g")
+    more = Pod(memory, json.dumps([rule, {**rule, "path": "h"}]))
+    assert not await more.place(partial=True) and not os.path.lexists(memory / "h"), "nothing new either"
 
 
 @pytest.mark.parametrize(

@@ -287,8 +287,8 @@ def test_the_token_is_renewed_when_it_changed():
 def test_a_full_volume_keeps_the_batch_and_tries_again():
     session = live(made(resume=Resume({"a/b": 1}, {}, 1)), heartbeat_ms=60_000)
     session.received(1, CHANCE, secret(version=2))
-    assert of(Place, session.received(1, CHANCE, sync()))
-    [receipt] = sent(m.Receipt, session.place_failed(1, 1000, codes.NO_SPACE))
+    [place] = of(Place, session.received(1, CHANCE, sync()))
+    [receipt] = sent(m.Receipt, session.place_failed(1, 1000, place, codes.NO_SPACE))
     assert receipt.error == codes.NO_SPACE and receipt.placed == {"a/b": 1} and receipt.index == 1
     assert session.status(1)["error"] == codes.NO_SPACE
     session.lost(2.5, CHANCE, "gone")
@@ -302,8 +302,8 @@ def test_a_removal_that_could_not_be_placed_is_not_vouched_for():
     """Else a grant given back in the meantime would not be sent again, and the removal would still be carried out."""
     session = live(made(resume=Resume({"a/b": 1}, {}, 1)))
     session.received(1, CHANCE, m.Gone("a/b", codes.NOT_GRANTED))
-    session.received(1, CHANCE, sync())
-    session.place_failed(1, 1000, codes.NO_SPACE)
+    [place] = of(Place, session.received(1, CHANCE, sync()))
+    session.place_failed(1, 1000, place, codes.NO_SPACE)
     session.lost(5, CHANCE, "gone")
     [hello] = sent(m.Hello, session.connected(5, ROUTE, "token", None))
     assert hello.have == {}
@@ -415,8 +415,8 @@ def test_every_answer_ends_with_when_to_wake():
 def test_a_file_that_cannot_be_rendered_is_said_and_tried_again_later():
     session = live(made(), heartbeat_ms=60_000)
     session.received(1, CHANCE, secret())
-    session.received(1, CHANCE, sync())
-    [receipt] = sent(m.Receipt, session.place_failed(1, 1000, codes.RENDER_FAILED, "x: " + "long " * 1000))
+    [place] = of(Place, session.received(1, CHANCE, sync()))
+    [receipt] = sent(m.Receipt, session.place_failed(1, 1000, place, codes.RENDER_FAILED, "x: " + "long " * 1000))
     assert receipt.error == codes.RENDER_FAILED and receipt.report.render.startswith("x: long")
     assert len(receipt.report.render) == m.MAX_TEXT, "what the wire holds"
     assert not of(Place, session.woken(1 + s.REPLACE, CHANCE))
@@ -424,6 +424,54 @@ def test_a_file_that_cannot_be_rendered_is_said_and_tried_again_later():
     [place] = of(Place, session.woken(1 + s.RENDER_AGAIN, CHANCE))
     [receipt] = sent(m.Receipt, session.placed(62, 2000, place))
     assert (receipt.error, receipt.report.render) == ("", "") and session.status(62)["render"] == ""
+
+
+def test_what_was_taken_away_goes_though_the_rest_cannot_be_placed():
+    session = live(made(resume=Resume({"a/a": 1, "a/b": 1}, {}, 1)), heartbeat_ms=60_000)
+    session.received(1, CHANCE, secret(version=2))
+    session.received(1, CHANCE, m.Gone("a/a", codes.EXPIRED))
+    [whole] = of(Place, session.received(1, CHANCE, sync()))
+    actions = session.place_failed(1, 1000, whole, codes.RENDER_FAILED, "x: no")
+    [part] = of(Place, actions)
+    assert dict(part.changes) == {"a/a": None} and part.partial and part.index == 1, "no SYNC is in place by it"
+    [receipt] = sent(m.Receipt, session.placed(1, 1000, part, "y is removed"))
+    assert receipt.placed == {"a/b": 1} and receipt.index == 1 and receipt.error == codes.RENDER_FAILED
+    assert receipt.report.render == "x: no; y is removed" == session.status(1)["render"]
+    [again] = of(Place, session.woken(1 + s.RENDER_AGAIN, CHANCE))
+    assert again.changes.keys() == {"a/b"} and not again.partial and again.index == 10
+    assert not of(Place, session.place_failed(61, 1000, again, codes.RENDER_FAILED, "x: no")), "nothing left to remove"
+
+
+def test_a_part_that_fails_too_is_tried_again_only_with_the_whole():
+    session = live(made(resume=Resume({"a/a": 1}, {}, 1)), heartbeat_ms=60_000)
+    session.received(1, CHANCE, m.Gone("a/a", codes.EXPIRED))
+    [whole] = of(Place, session.received(1, CHANCE, sync()))
+    [part] = of(Place, session.place_failed(1, 1000, whole, codes.NO_SPACE))
+    assert not of(Place, session.place_failed(1, 1000, part, codes.NO_SPACE)) and session.held == {"a/a": 1}
+    [again] = of(Place, session.woken(1 + s.REPLACE, CHANCE))
+    assert dict(again.changes) == {"a/a": None} and not again.partial
+
+
+def test_a_rendered_file_that_went_with_its_secret_is_said_once_and_reported_while_it_is_away():
+    session = live(made(resume=Resume({"a/a": 1}, {}, 1)), heartbeat_ms=60_000)
+    session.received(1, CHANCE, m.Gone("a/a", codes.EXPIRED))
+    [place] = of(Place, session.received(1, CHANCE, sync()))
+    actions = session.placed(1, 1000, place, "y is removed")
+    [receipt] = sent(m.Receipt, actions)
+    assert Log("y is removed") in actions and receipt.error == "" and receipt.report.render == "y is removed"
+    [place] = of(Place, session.received(2, CHANCE, sync(11, full=False)))
+    actions = session.placed(2, 1000, place, "y is removed")
+    assert not of(Log, actions) and session.status(2)["render"] == "y is removed"
+    [place] = of(Place, session.received(3, CHANCE, sync(12, full=False)))
+    assert sent(m.Receipt, session.placed(3, 1000, place))[0].report.render == "" == session.status(3)["render"]
+
+
+def test_an_init_run_waits_for_a_rendered_file_that_was_taken_away():
+    session = live(made(mode="init"))
+    [place] = of(Place, [*session.received(1, CHANCE, secret()), *session.received(1, CHANCE, sync())])
+    assert not of(Exit, session.placed(1, 1000, place, "y is removed"))
+    [end] = of(Exit, session.woken(61, CHANCE))
+    assert end.code == 1 and "y is removed" in end.message
 
 
 def test_what_became_of_telling_the_application_is_in_every_receipt_from_then_on():

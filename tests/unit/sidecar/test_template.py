@@ -19,8 +19,45 @@ SECRETS = {
 
 
 def rendered(text, names=("shop/db", "shop/key", "other/bin")):
-    found, error = render_all("shop", SECRETS, [("f.conf", text, list(names))])
+    found, dropped, error = render_all("shop", SECRETS, [("f.conf", text, list(names))])
+    assert not dropped
     return error or found["f.conf"].decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ secret('gone') }}", "{{ secret('shop/gone', 'x') }}", "{{ secrets['shop/gone'].value }}",
+        "{{ secrets.get('shop/gone').value }}", "{{ secrets['shop/gone']['value'] }}",
+        "{% if secrets['shop/gone'] is defined %}{% endif %}{{ missing }}",
+    ],
+)  # fmt: skip
+def test_a_file_that_asks_for_what_was_taken_away_is_left_out_and_the_others_are_made(text):
+    sources = [("f", text, ["shop/db"]), ("g", "{{ secret('db', 'user') }}", ["shop/db"])]
+    assert render_all("shop", SECRETS, sources, ["shop/gone"]) == ({"g": b"u"}, {"f": "shop/gone"}, "")
+    found, dropped, error = render_all("shop", SECRETS, sources)
+    assert (found, dropped) == ({}, {}) and error.startswith("f: "), "a name that never was there is a mistake"
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("{% if 'shop/gone' in secrets %}x{% endif %}", b""),
+        ("{{ secrets.get('shop/gone', {}).value | default('none') }}", b"none"),
+        ("{{ secrets | length }}", b"1"),
+    ],
+)
+def test_a_template_may_do_without_what_was_taken_away(text, made):
+    assert render_all("shop", SECRETS, [("f", text, ["shop/db"])], ["shop/gone"]) == ({"f": made}, {}, "")
+
+
+def test_what_fails_before_it_asks_is_a_mistake_of_the_template():
+    _, dropped, error = render_all("shop", SECRETS, [("f", "{{ missing }}{{ secret('gone') }}", [])], ["shop/gone"])
+    assert not dropped and "'missing' is undefined" in error
+
+
+def test_no_template_reaches_the_names_that_were_taken_away():
+    assert "the sandbox forbids it" in rendered("{{ secrets._taken }}")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +80,7 @@ def test_what_templates_can_say(text, made):
     ("text", "error"),
     [
         ("a\n{{ missing }}", "line 2: something is undefined: 'missing' is undefined"),
-        ("{{ secrets.shop.db }}", "line 1: something is undefined: 'dict object' has no attribute 'shop'"),
+        ("{{ secrets.shop.db }}", "line 1: something is undefined: 'sidecar.template.Visible object' has no attribute 'shop'"),
         ("{{ secret('nope') }}", "line 1: a value is missing or unfit: there is no secret nope"),
         ("\n\n{{ secret('db', 'x') }}", "line 3: a value is missing or unfit: db has no field x"),
         ("{{ secret('other/bin') }}", "a value is not UTF-8 text; use the filter b64encode"),
@@ -80,7 +117,7 @@ def test_no_error_says_a_value(text):
 
 
 def test_a_template_sees_only_what_it_names():
-    assert "'dict object' has no attribute" in rendered("{{ secrets['shop/key'].value }}", ["shop/db"])
+    assert "Visible object' has no attribute" in rendered("{{ secrets['shop/key'].value }}", ["shop/db"])
     assert "there is no secret key" in rendered("{{ secret('key') }}", ["shop/db"])
 
 
@@ -93,19 +130,19 @@ def test_one_failure_is_none_of_all():
 
 
 def child(text, secrets=SECRETS):
-    request = msgpack.packb(["shop", secrets, [["f.conf", text, list(secrets)]]])
+    request = msgpack.packb(["shop", secrets, [["f.conf", text, list(secrets)]], []])
     return subprocess.run([sys.executable, "-m", "sidecar.template"], input=request, capture_output=True, check=False)
 
 
 def test_the_process_renders():
-    assert msgpack.unpackb(child("{{ secret('key') }}").stdout) == [{"f.conf": b"canary-2"}, ""]
+    assert msgpack.unpackb(child("{{ secret('key') }}").stdout) == [{"f.conf": b"canary-2"}, {}, ""]
 
 
 @pytest.mark.parametrize(
     "text", ["{{ 'a' * 999999999 }}", "{{ '%999999999d' % 1 }}", "{{ ('x' * 99999).replace('x', 'y' * 99999) }}"]
 )
 def test_the_process_has_no_more_memory_than_it_is_given(text):
-    [found, error] = msgpack.unpackb(child(text).stdout)
+    [found, _, error] = msgpack.unpackb(child(text).stdout)
     assert found == {} and "too much memory" in error
 
 
@@ -116,7 +153,7 @@ def test_the_process_ends_when_its_time_is_over():
 
 def test_the_process_has_room_for_the_largest_set():
     secrets = {f"shop/s{n}": {"value": b"x" * (1 << 20)} for n in range(32)}
-    assert msgpack.unpackb(child("{{ secrets | length }}", secrets).stdout) == [{"f.conf": b"32"}, ""]
+    assert msgpack.unpackb(child("{{ secrets | length }}", secrets).stdout) == [{"f.conf": b"32"}, {}, ""]
 
 
 def test_without_jinja2_it_says_what_to_install(monkeypatch):

@@ -47,6 +47,22 @@ def test_a_file_is_no_folder(memory):
             volume.prepare(str(path), allow_disk=True)
 
 
+def test_a_group_is_tried_and_nothing_is_left(memory):
+    (memory / "..status.json_tmp").write_text("of a process that was killed")
+    volume.check_group(str(memory), os.getgid())
+    assert list(memory.iterdir()) == []
+
+
+def test_a_group_that_cannot_be_set_is_said(memory, monkeypatch):
+    def refuse(descriptor, owner, group):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with pytest.raises(SettingsError, match=r"SAFE_FILE_GROUP 4242 .*Operation not permitted.*supplementalGroups"):
+        volume.check_group(str(memory), 4242)
+    assert list(memory.iterdir()) == []
+
+
 def test_one_writer(memory):
     held = volume.lock(str(memory))
     with pytest.raises(SettingsError, match="another"):
