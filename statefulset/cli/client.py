@@ -7,6 +7,7 @@ certificate it has checked (or through the socket of this pod), or put a value o
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import secrets
 import ssl
@@ -21,6 +22,9 @@ from statefulset.cli.connection import Connection
 from statefulset.cli.errors import AWAY, REFUSED, CliError, usage
 from statefulset.cli.rounds import Failure, Rounds, Stop, Try, Wait
 
+CONNECT = 10.0
+"""Seconds for a connection through an API server, which may be far away and has one to make itself."""
+ROUTE = "port-forwarding needs pods/portforward: get and create, which the ClusterRole raftsafe-connect gives"
 RETRIED = frozenset({429, 500, 502, 503, 504})
 
 
@@ -36,7 +40,8 @@ class Answer:
 def tls(connection: Connection) -> ssl.SSLContext:
     """TLS 1.3, the server's name and chain checked. Raises CliError (usage) if the CA file holds no certificate."""
     try:
-        context = ssl.create_default_context(cafile=str(connection.ca_file) if connection.ca_file else None)
+        path = str(connection.ca_file) if connection.ca_file else None
+        context = ssl.create_default_context(cafile=path, cadata=connection.ca or None)
     except (ssl.SSLError, OSError):
         hint = "SAFE_CA_FILE must be a PEM file with the certificate of the store's server CA"
         raise usage("the CA file holds no certificate", hint) from None
@@ -71,6 +76,8 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+        if self.connection.way is not None:
+            self.connection.way.close()
 
     def read(self, path: str, params: Mapping[str, str] | None = None, *, patient: bool = False) -> Answer:
         """GET from the first server that answers; `patient`: waits for one as a change does. Raises CliError: refused
@@ -128,6 +135,8 @@ class Client:
         content: bytes | None,
         headers: Mapping[str, str],
     ) -> Answer | Failure:
+        way = self.connection.way
+        called = step.server if way is None else way.called(step.server)
         every = {"Accept": "application/json", **headers}
         if token := self.connection.token():
             every["Authorization"] = f"Bearer {token}"
@@ -140,13 +149,15 @@ class Client:
                 params=dict(params),
                 content=content,
                 headers=every,
-                timeout=httpx.Timeout(step.read, connect=step.connect),
+                timeout=httpx.Timeout(step.read, connect=step.connect if way is None else CONNECT),
             )
         except httpx.TransportError as error:
-            return failure_of(error, step.server)
+            failure = failure_of(error, called)
+            why = "" if way is None else way.why(step.server)
+            return dataclasses.replace(failure, message=why, hint=ROUTE) if why else failure
         except (httpx.InvalidURL, UnicodeError):
             raise usage(f"{step.server} is not a usable URL", "write SAFE_SERVER as https://host:port") from None
-        return answer_of(response, step.server)
+        return answer_of(response, called)
 
 
 def failure_of(error: httpx.TransportError, server: str) -> Failure:

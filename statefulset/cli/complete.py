@@ -1,7 +1,8 @@
 """Names of secrets for the shell's completion.
 
 Why it exists: typing payments/d<TAB> is how a name is not mistyped.
-What it refuses to do: keep a shell waiting, print anything, or complete what the caller may not list.
+What it refuses to do: keep a shell waiting (so it goes through no API server), print anything, or complete what the
+caller may not list.
 """
 
 from __future__ import annotations
@@ -24,6 +25,6 @@ def secret_names(incomplete: str) -> list[str]:
     query = {"limit": str(LIMIT), "prefix": incomplete}
     if slash and names.is_namespace(namespace):
         query |= {"namespace": namespace, "prefix": rest}
-    with contextlib.suppress(Exception), options.client(PATIENCE) as client:
+    with contextlib.suppress(Exception), options.client(PATIENCE, kubeconfig=False) as client:
         return [str(record["name"]) for record in client.read("/v1/secrets", query).data["secrets"]]
     return []

@@ -1,5 +1,5 @@
-"""Where the store is and who we are: three environment variables, the socket of the node in whose pod we run, or a
-`safe dev` on this machine.
+"""Where the store is and who we are: three environment variables, the socket of the node in whose pod we run, a
+`safe dev` on this machine, or a kubeconfig.
 
 Why it exists: every command asks the same question and must fail with the same clear line.
 What it refuses to do: speak plain HTTP, take a token from the command line or the environment, or trust a folder in
@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from statefulset.cli.errors import usage
@@ -23,22 +24,57 @@ SOCKET = Path("/run/raftsafe/admin/admin.sock")
 SHM = Path("/dev/shm")  # noqa: S108 - memory, and the folder's owner and mode are checked
 MAX_TOKEN = 16 << 10
 """Bytes; projected tokens have 1 to 2 KiB and the nodes refuse more than this."""
-_HOW = "set SAFE_SERVER (https://host:port, several with commas), SAFE_CA_FILE and SAFE_TOKEN_FILE, or run `safe dev`"
+NAMESPACE = "raftsafe"
+"""Where a store is installed if nothing else is said."""
+_HOW = (
+    "have a kubeconfig, set SAFE_SERVER (https://host:port, several with commas), SAFE_CA_FILE and SAFE_TOKEN_FILE, or "
+    "run `safe dev`"
+)
+
+
+class Way(Protocol):
+    """Something between us and the servers that has to be kept open (cli/tunnel.py)."""
+
+    @property
+    def login(self) -> Any: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+    def token(self) -> str: ...
+    def called(self, server: str) -> str: ...
+    def why(self, server: str) -> str: ...
+    def close(self) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What the caller said about the cluster. `account`: "namespace/name" of a service account to act as. `cluster`:
+    he means a cluster, whatever else there is."""
+
+    context: str = ""
+    namespace: str = NAMESPACE
+    account: str = ""
+    cluster: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Connection:
-    """`servers` are base URLs without a slash at the end, at least one. Without `ca_file` the system's CAs count.
-    `socket`: of the node in whose pod we run; it asks for no token, and the kernel tells it who we are."""
+    """`servers` are base URLs without a slash at the end, at least one. Without `ca_file` and `ca` (PEM) the system's
+    CAs count. `socket`: of the node in whose pod we run; it asks for no token, and the kernel tells it who we are."""
 
     servers: tuple[str, ...]
     ca_file: Path | None
     token_file: Path | None
     socket: Path | None = None
+    ca: str = ""
+    way: Way | None = None
 
     def token(self) -> str:
         """The bearer token, read anew at each call, because the kubelet renews the file; "" where none is asked for.
         Raises CliError (usage)."""
+        if self.way is not None:
+            return self.way.token()
         if self.token_file is None:
             return ""
         hint = f"SAFE_TOKEN_FILE is {self.token_file}; it must hold one token for the audience raftsafe-admin"
@@ -55,8 +91,14 @@ class Connection:
         return data.decode("ascii")
 
 
-def find(env: Mapping[str, str], uid: int, shm: Path = SHM) -> Connection:
-    """The connection from the environment, else from a running `safe dev` of this user. Raises CliError (usage)."""
+def find(env: Mapping[str, str], uid: int, shm: Path = SHM, asked: Asked | None = None) -> Connection:
+    """The connection from the environment, else the socket of this pod, a running `safe dev` of this user, a
+    kubeconfig. `asked`: None for no kubeconfig. Raises CliError: usage, and with a kubeconfig refused and away."""
+    if asked is not None and asked.cluster:
+        if env.get("SAFE_SERVER"):
+            # Either may be another store than the one that is meant.
+            raise usage("a cluster is named and SAFE_SERVER is set", "unset SAFE_SERVER, or name no cluster")
+        return _cluster(env, asked)
     if env.get("SAFE_SERVER"):
         if not env.get("SAFE_TOKEN_FILE"):
             raise usage(
@@ -70,7 +112,25 @@ def find(env: Mapping[str, str], uid: int, shm: Path = SHM) -> Connection:
             raise usage(f"{key} is set, SAFE_SERVER is not", _HOW)
     if (path := _socket(env, uid)) is not None:
         return Connection(("http://localhost",), None, None, path)
-    return _dev(shm / f"raftsafe-dev-{uid}", uid)
+    folder = shm / f"raftsafe-dev-{uid}"
+    if asked is not None and not os.path.lexists(folder) and kubeconfig(env):
+        return _cluster(env, asked)
+    return _dev(folder, uid)
+
+
+def kubeconfig(env: Mapping[str, str]) -> str:
+    """KUBECONFIG as it is, else ~/.kube/config if there is one, else ""."""
+    usual = os.path.join(env.get("HOME") or "/nonexistent", ".kube", "config")
+    return env.get("KUBECONFIG") or (usual if os.path.exists(usual) else "")
+
+
+def _cluster(env: Mapping[str, str], asked: Asked) -> Connection:
+    path = kubeconfig(env)
+    if not path:
+        raise usage("there is no kubeconfig", "KUBECONFIG names one; without it, it is ~/.kube/config")
+    from statefulset.cli.tunnel import connect  # the kubernetes client takes longer to import than --help should
+
+    return connect(path, asked)
 
 
 def _socket(env: Mapping[str, str], uid: int) -> Path | None:

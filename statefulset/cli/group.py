@@ -10,6 +10,11 @@ import importlib
 from importlib.metadata import version
 
 import click
+from click.core import ParameterSource
+
+from sidecar.wire import names
+from statefulset.cli.connection import NAMESPACE, Asked
+from statefulset.cli.options import is_workload
 
 COMMANDS = {
     "put": "statefulset.cli.put:put",
@@ -73,7 +78,25 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
-def safe() -> None:
+@click.option("--context", envvar="SAFE_CONTEXT", metavar="NAME", help="Context of the kubeconfig.")
+@click.option(
+    "-n",
+    "--namespace",
+    envvar="SAFE_NAMESPACE",
+    default=NAMESPACE,
+    show_default=True,
+    metavar="NAME",
+    help="Where the store is installed.",
+)
+@click.option(
+    "--as-serviceaccount",
+    "account",
+    envvar="SAFE_AS_SERVICEACCOUNT",
+    metavar="NAMESPACE/NAME",
+    help="Act as this service account, for users of a kubeconfig who have no token.",
+)
+@click.pass_context
+def safe(ctx: click.Context, context: str | None, namespace: str, account: str | None) -> None:
     """Keep secrets in the raftsafe store and decide which workloads get them.
 
     \b
@@ -85,7 +108,7 @@ def safe() -> None:
       safe sidecars                                  which pods hold which version
 
     \b
-    Where the store is (a running `safe dev` needs none of these):
+    Where the store is (a running `safe dev` and a kubeconfig need none of these):
       SAFE_SERVER      https://host:8500, several separated by commas; tried in turn
       SAFE_CA_FILE     certificate of the store's server CA (default: the system's CAs)
       SAFE_TOKEN_FILE  file with your token; `kubectl create token NAME --audience raftsafe-admin` prints one
@@ -101,3 +124,9 @@ def safe() -> None:
       2  the command line or a setting is wrong; nothing was sent
       3  not now: no quorum, unavailable, cannot connect; trying later may help
     """
+    if not names.is_namespace(namespace):
+        raise click.BadParameter("it is not the name of a namespace", ctx, param_hint="--namespace")
+    if account is not None and (not is_workload(account) or "*" in account):
+        raise click.BadParameter("it is not NAMESPACE/NAME", ctx, param_hint="--as-serviceaccount")
+    typed = ctx.get_parameter_source("namespace") is ParameterSource.COMMANDLINE
+    ctx.obj = Asked(context or "", namespace, account or "", bool(context or account or typed))

@@ -128,9 +128,17 @@ def reading(function: Function) -> Function:
     return json_option(timeout_option(function))
 
 
-def client(timeout: float) -> Client:
-    """The client for the store that the environment names. Raises CliError (usage)."""
-    found = connection.find(os.environ, os.getuid())
+def asked() -> connection.Asked:
+    """What was said about the cluster, before the command and in the environment."""
+    context = click.get_current_context(silent=True)
+    found = context.find_root().obj if context is not None else None
+    return found if isinstance(found, connection.Asked) else connection.Asked()
+
+
+def client(timeout: float, *, kubeconfig: bool = True) -> Client:
+    """The client for the store that the environment names; `kubeconfig`: or that one leads to. Raises CliError: usage,
+    and on the way through a cluster refused and away."""
+    found = connection.find(os.environ, os.getuid(), asked=asked() if kubeconfig else None)
     from statefulset.cli.client import Client  # httpx takes longer to import than --help should take
 
     return Client(found, timeout)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import socket
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,18 +14,25 @@ from urllib.parse import parse_qsl, urlsplit
 
 import trustme
 
-from .cluster import Cluster, Document, Refusal
+from . import websocket
+from .cluster import Cluster, Document, Key, Refusal
 
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 class ApiServer:
     found: tuple[Path, dict[str, str]]
-    """`tokens`: token -> service account "namespace/name". `away`: every request is answered with 503."""
+    """`tokens`: token -> service account "namespace/name". `away`: every request is answered with 503. `issued`:
+    service account -> the token a TokenRequest for it brings; `requested`: the audiences asked for. `ports`: where a
+    port of a pod ("namespace/name", port) really leads; one that leads nowhere is refused by the pod."""
 
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.cluster = cluster
         self.tokens: dict[str, str] = {}
+        self.issued: dict[str, str] = {}
+        self.requested: list[list[str]] = []
+        self.ports: dict[tuple[str, int], int] = {}
+        self.forwarded: list[tuple[str, str]] = []
         self.away = False
         self._folder = folder
         self._authority = trustme.CA()
@@ -31,6 +40,8 @@ class ApiServer:
         self._authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        self._authority.configure_trust(context)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
@@ -51,15 +62,43 @@ class ApiServer:
             "SAFE_ACCOUNT_DIR": str(folder),
         }
 
+    def kubeconfig(self, name: str, user: dict[str, Any], context: str = "test") -> Path:
+        """A kubeconfig with one user; as kubectl has them."""
+        authority = base64.b64encode(self._authority.cert_pem.bytes()).decode()
+        url = f"https://127.0.0.1:{self._server.server_address[1]}"
+        path = self._folder / name
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": context,
+            "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority-data": authority}}],
+            "users": [{"name": "somebody", "user": user}],
+            "contexts": [{"name": context, "context": {"cluster": "c", "user": "somebody", "namespace": "elsewhere"}}],
+        }
+        path.write_text(json.dumps(document))
+        return path
+
+    def certificate(self, account: str) -> dict[str, str]:
+        """A user of a kubeconfig who is known by a client certificate."""
+        leaf = self._authority.issue_cert("client.invalid", common_name=account)
+        chain = b"".join(each.bytes() for each in leaf.cert_chain_pems)
+        return {
+            "client-certificate-data": base64.b64encode(chain).decode(),
+            "client-key-data": base64.b64encode(leaf.private_key_pem.bytes()).decode(),
+        }
+
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, method: str, target: str, token: str, content: str, body: bytes) -> Any:
-        """A document, or an iterator of events for a watch. Raises Refusal."""
+    def answer(
+        self, method: str, target: str, token: str, content: str, body: bytes, subject: str | None = None
+    ) -> Any:
+        """A document, an iterator of events for a watch, or a socket to the port of a pod. `subject`: of the client's
+        certificate. Raises Refusal."""
         if self.away:
             raise Refusal(503)
-        account = self.tokens.get(token.partition(" ")[2])
+        account = self.tokens.get(token.partition(" ")[2]) if token else subject
         if account is None:
             raise Refusal(401)
         parts = urlsplit(target)
@@ -70,7 +109,16 @@ class ApiServer:
             verb = "watch" if query.get("watch") == "true" else "list"
         if not self.cluster.allowed(account, verb, group, f"{plural}/{part}" if part else plural, namespace, name):
             raise Refusal(403, f"{account} may not {verb} {plural}")
-        key, selector = (group, plural, namespace, name), query.get("labelSelector", "")
+        if part == "portforward":
+            return self._forward(account, f"{namespace}/{name}", int(query["ports"]))
+        if part == "token":
+            self.requested.append(json.loads(body)["spec"]["audiences"])
+            return {"kind": "TokenRequest", "status": {"token": self.issued[f"{namespace}/{name}"]}}
+        return self._object(verb, (group, plural, namespace, name), part, query, content, body)
+
+    def _object(self, verb: str, key: Key, part: str, query: dict[str, str], content: str, body: bytes) -> Any:
+        group, plural, namespace, _ = key
+        selector = query.get("labelSelector", "")
         if verb == "watch":
             return self.cluster.watch(group, plural, namespace, selector, float(query["timeoutSeconds"]))
         if verb == "list":
@@ -87,6 +135,12 @@ class ApiServer:
         if content != "application/merge-patch+json":
             raise Refusal(415, content)
         return self.cluster.patch(key, document, part)
+
+    def _forward(self, account: str, pod: str, port: int) -> socket.socket | None:
+        self.forwarded.append((account, pod))
+        if (pod, port) not in self.ports:
+            return None
+        return socket.create_connection(("127.0.0.1", self.ports[pod, port]), 10)
 
 
 def _parsed(path: str) -> tuple[str, str, str, str, str]:
@@ -113,14 +167,18 @@ def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            content = self.headers.get("Content-Type") or ""
+            content, token = self.headers.get("Content-Type") or "", self.headers.get("Authorization") or ""
+            shown = dict(pair for part in (self.connection.getpeercert() or {}).get("subject", ()) for pair in part)
             try:
-                found = api.answer(self.command, self.path, self.headers.get("Authorization") or "", content, body)
+                found = api.answer(self.command, self.path, token, content, body, shown.get("commonName"))
             except Refusal as refusal:
                 status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": refusal.code}
                 self._document(refusal.code, {**status, "message": str(refusal)})
                 return
-            if isinstance(found, dict):
+            if found is None or isinstance(found, socket.socket):
+                self.close_connection = True
+                websocket.forward(self, found, int(dict(parse_qsl(urlsplit(self.path).query))["ports"]))
+            elif isinstance(found, dict):
                 self._document(201 if self.command == "POST" else 200, found)
             else:
                 self._stream(found)
