@@ -304,6 +304,8 @@ def _integer(body: Mapping[str, Any], key: str, low: int = 0) -> int | None:
     value = body.get(key)
     if value is None:
         return None
+    if isinstance(value, float) and value.is_integer():  # 3.0 is a whole number to JSON Schema
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= MAX_INT:
         raise Rejected(f"{key} is not a whole number from {low}", hint="times are milliseconds since 1970 (UTC)")
     return value

@@ -8,18 +8,35 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from node.admin.bodies import MAX_BODY, MAX_PAGE
+from node.admin.bodies import MAX_BODY, MAX_INT, MAX_PAGE, MAX_PREFIX
 from node.admin.problem import STATUS
 from node.store.commands import MAX_BATCH
 from sidecar.wire import names
 
 Json = dict[str, Any]
 
-_MS: Final[Json] = {"type": "integer", "minimum": 0, "description": "milliseconds since 1970-01-01 UTC"}
+_LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_ACCOUNT: Final = "[a-z0-9](([.]?[a-z0-9-])*[.]?[a-z0-9])?"
+_BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+"""Padded and canonical: one text for each value."""
+_FIELD: Final = "^[A-Za-z0-9]([.]?[A-Za-z0-9_-])*[.]?$"
+_VERSION: Final[Json] = {"type": "integer", "minimum": 1, "maximum": MAX_INT}
+
+_MS: Final[Json] = {
+    "type": "integer",
+    "minimum": 0,
+    "maximum": MAX_INT,
+    "description": "milliseconds since 1970-01-01 UTC",
+}
 _MS_OR_NULL: Final[Json] = {**_MS, "type": ["integer", "null"]}
 _GRANTS: Final[Json] = {
     "type": "array",
-    "items": {"type": "string", "examples": ["payments/api", "payments/*"]},
+    "items": {
+        "type": "string",
+        "maxLength": 317,
+        "pattern": rf"^({_LABEL}|\*)/({_ACCOUNT}|\*)$",
+        "examples": ["payments/api", "payments/*"],
+    },
     "maxItems": 4096,
     "description": "namespace/serviceaccount; each part may be * alone",
 }
@@ -55,21 +72,20 @@ _NAME: Final = [
         "name": "namespace",
         "in": "path",
         "required": True,
-        "schema": {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"},
+        "schema": {"type": "string", "maxLength": 63, "pattern": f"^{_LABEL}$"},
     },
     {
         "name": "name",
         "in": "path",
         "required": True,
-        "schema": {"type": "string", "maxLength": 253, "pattern": "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"},
-        "description": "without two dots in a row",
+        "schema": {"type": "string", "maxLength": 253, "pattern": f"^{_ACCOUNT}$"},
     },
 ]
 _KEY: Final[Json] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*$"},
     "description": "The same key again, by the same subject on the same route, is applied once and answered alike.",
 }
 _CONSISTENCY: Final = _query(
@@ -124,7 +140,7 @@ _SECRET: Final[Json] = {
         "summary": "Delete a secret; undelete brings it back.",
         "parameters": [
             _KEY,
-            _query("if_version", {"type": "integer", "minimum": 1}, "only if this is the version now"),
+            _query("if_version", _VERSION, "only if this is the version now"),
         ],
         "responses": _answers("deleted", _ref("Written"), *_CHANGE),
     },
@@ -145,7 +161,7 @@ _PURGE: Final[Json] = {
         "summary": "Remove a secret with all its versions and grants, for good. There is no request body.",
         "parameters": [
             _KEY,
-            _query("if_version", {"type": "integer", "minimum": 1}, "only if this is the version now"),
+            _query("if_version", _VERSION, "only if this is the version now"),
         ],
         "responses": _answers("it is gone", _ref("Written"), *_CHANGE),
     },
@@ -185,8 +201,8 @@ _VALUE: Final[Json] = {
         "operationId": "revealSecret",
         "summary": "The value itself. Needs the right to get safesecrets/value, and is always audited.",
         "parameters": [
-            _query("version", {"type": "integer", "minimum": 1}, "one that the history names; without it the current"),
-            _query("field", {"type": "string"}, "only this field"),
+            _query("version", _VERSION, "one that the history names; without it the current"),
+            _query("field", {"type": "string", "maxLength": 253}, "only this field"),
             _CONSISTENCY,
         ],
         "responses": _read("the fields", _ref("Value"), "not_found", "deleted"),
@@ -219,9 +235,17 @@ _LIST: Final[Json] = {
         "operationId": "listSecrets",
         "summary": "Metadata of secrets in the order of their names, page by page.",
         "parameters": [
-            _query("namespace", {"type": "string"}, "only this namespace"),
-            _query("prefix", {"type": "string"}, "only names that begin so; with namespace: the part after the slash"),
-            _query("after", {"type": "string"}, "begin after this namespace/name; `next` of the page before"),
+            _query("namespace", {"type": "string", "pattern": f"^({_LABEL})?$"}, "only this namespace"),
+            _query(
+                "prefix",
+                {"type": "string", "maxLength": MAX_PREFIX},
+                "only names that begin so; with namespace: the part after the slash",
+            ),
+            _query(
+                "after",
+                {"type": "string", "maxLength": MAX_PREFIX},
+                "begin after this namespace/name; `next` of the page before",
+            ),
             _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100}, "page size"),
             _CONSISTENCY,
         ],
@@ -255,13 +279,14 @@ _VALUES: Final[Json] = {
     "type": "object",
     "minProperties": 1,
     "maxProperties": names.MAX_FIELDS,
-    "additionalProperties": {"type": "string", "contentEncoding": "base64"},
+    "propertyNames": {"maxLength": 253, "pattern": _FIELD},
+    "additionalProperties": {"type": "string", "contentEncoding": "base64", "pattern": _BASE64},
 }
 _FULL_NAME: Final[Json] = {
     "type": "string",
     "maxLength": 317,
-    "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
-    "description": "namespace/name, without two dots in a row",
+    "pattern": f"^{_LABEL}/{_ACCOUNT}$",
+    "description": "namespace/name",
 }
 _SCHEMAS: Final[Json] = {
     "Put": {
@@ -274,10 +299,19 @@ _SCHEMAS: Final[Json] = {
                 "description": f"field name -> value in base64; {names.MAX_SECRET_BYTES} bytes of values in all. "
                 f"A plain value is the single field {names.PLAIN_FIELD!r}.",
             },
-            "grants": {**_GRANTS, "description": "who gets it, instead of who got it; without it nothing changes"},
-            "if_version": {"type": "integer", "minimum": 0, "description": "0: it must not exist yet"},
-            "not_before_ms": {**_MS, "description": "nobody gets it before; without it from now on"},
-            "expires_ms": {**_MS, "description": "nobody gets it after; without it for ever"},
+            "grants": {
+                **_GRANTS,
+                "type": ["array", "null"],
+                "description": "who gets it, instead of who got it; without it nothing changes",
+            },
+            "if_version": {
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "maximum": MAX_INT,
+                "description": "0: it must not exist yet",
+            },
+            "not_before_ms": {**_MS_OR_NULL, "description": "nobody gets it before; without it from now on"},
+            "expires_ms": {**_MS_OR_NULL, "description": "nobody gets it after; without it for ever"},
             "keep_window": {
                 "type": "boolean",
                 "description": "a bound of the window that is not named here stays as it is, instead of being cleared",
@@ -291,10 +325,10 @@ _SCHEMAS: Final[Json] = {
         "properties": {
             "fields": {
                 **_VALUES,
-                "additionalProperties": {"type": ["string", "null"], "contentEncoding": "base64"},
+                "additionalProperties": {"type": ["string", "null"], "contentEncoding": "base64", "pattern": _BASE64},
                 "description": "field name -> its new value in base64, or null to remove it",
             },
-            "if_version": {"type": "integer", "minimum": 1, "description": "only if this is the version now"},
+            "if_version": {**_VERSION, "type": ["integer", "null"], "description": "only if this is the version now"},
             "not_before_ms": {**_MS_OR_NULL, "description": "null: no such bound; without it, it stays"},
             "expires_ms": {**_MS_OR_NULL, "description": "null: no such bound; without it, it stays"},
         },
@@ -320,10 +354,11 @@ _SCHEMAS: Final[Json] = {
                 "type": "object",
                 "minProperties": 1,
                 "maxProperties": names.MAX_FIELDS,
+                "propertyNames": _VALUES["propertyNames"],
                 "additionalProperties": {"type": "string"},
                 "description": "all its fields: name -> what `safe seal` made of the value for this secret and field",
             },
-            "grants": _GRANTS,
+            "grants": {**_GRANTS, "type": ["array", "null"]},
             "not_before_ms": {**_MS_OR_NULL, "description": "null: no such bound"},
             "expires_ms": {**_MS_OR_NULL, "description": "null: no such bound"},
         },
@@ -355,8 +390,8 @@ _SCHEMAS: Final[Json] = {
         "additionalProperties": False,
         "required": ["to"],
         "properties": {
-            "to": {"type": "integer", "minimum": 1, "description": "an older version, see the history"},
-            "if_version": {"type": "integer", "minimum": 1, "description": "only if this is the version now"},
+            "to": {**_VERSION, "description": "an older version, see the history"},
+            "if_version": {**_VERSION, "type": ["integer", "null"], "description": "only if this is the version now"},
         },
     },
     "Grants": {
@@ -547,8 +582,8 @@ _EXPLAIN: Final[Json] = {
         "summary": "Which rule lets a workload have a secret, or keeps it from it.",
         "description": "One secret needs the right to get it, a list the right to list them.",
         "parameters": [
-            _query("secret", {"type": "string"}, "this secret, namespace/name; without it every one that is granted"),
-            _query("namespace", {"type": "string"}, "secrets of this namespace only"),
+            _query("secret", _FULL_NAME, "this secret, namespace/name; without it every one that is granted"),
+            _query("namespace", {"type": "string", "pattern": f"^({_LABEL})?$"}, "secrets of this namespace only"),
             _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "verdicts at most"),
             _CONSISTENCY,
         ],

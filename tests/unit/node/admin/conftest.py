@@ -82,6 +82,7 @@ class OneMember:
         if size > 9:
             raise Rejected("a cluster has 1 to 9 members")
         self.index, self.size, self.resized = self.index + 1, size, self.resized + 1
+        self.store._state.index = self.index  # a position of the log that holds nothing for the store
         return self.index
 
     async def read_barrier(self, timeout: float) -> int:

@@ -96,7 +96,7 @@ def test_values_come_through_byte_for_byte(fields: dict[str, bytes]):
         ('{"fields": {"value": ""}, "grants": [1]}', "grants"),
         (f'{{"fields": {{"value": ""}}, "if_version": "{CANARY}"}}', "if_version"),
         ('{"fields": {"value": ""}, "if_version": true}', "if_version"),
-        ('{"fields": {"value": ""}, "if_version": 1.0}', "if_version"),
+        ('{"fields": {"value": ""}, "if_version": 1.5}', "if_version"),
         ('{"fields": {"value": ""}, "if_version": -1}', "if_version"),
         ('{"fields": {"value": ""}, "expires_ms": 9007199254740992}', "expires_ms"),
         ("[" * 100_000, "JSON"),
@@ -175,3 +175,9 @@ def test_without_a_key_the_request_id_is_the_fresh_one():
 def test_odd_keys_are_refused():
     for keys in (("",), ("x" * 256,), ("é",), ("a\tb",), ("a", "b")):
         assert refusal(bodies.request_id, with_key(*keys), "me", bytes(16)).code == "invalid"
+
+
+def test_a_whole_number_may_be_written_with_a_point():
+    assert bodies.rollback(b'{"to": 3.0}').to == 3
+    for text in (b'{"to": 3.5}', b'{"to": 1e300}', b'{"to": true}'):
+        assert refusal(bodies.rollback, text).code == "invalid"
