@@ -37,6 +37,7 @@ COMMANDS = {
     "audit": "statefulset.cli.audit:audit",
     "install": "statefulset.cli.install:install",
     "dev": "statefulset.cli.dev.command:dev",
+    "chaos": "statefulset.cli.chaos:chaos",
 }
 
 

@@ -23,14 +23,14 @@ from typing import Any, Final
 HERE: Final = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "bench")]
 
-import lags  # noqa: E402
-import marks  # noqa: E402
 from course import Course  # noqa: E402
-from lags import Phase  # noqa: E402
 from pods import COMMON, SET, Cluster, own  # noqa: E402
 from tools import Missing, need  # noqa: E402
-from writer import PATIENCE, Writer, miscounted  # noqa: E402
 
+from statefulset.chaos import lags, marks, reader  # noqa: E402
+from statefulset.chaos.history import miscounted  # noqa: E402
+from statefulset.chaos.lags import Phase  # noqa: E402
+from statefulset.chaos.writer import PATIENCE, Writer  # noqa: E402
 from statefulset.cli.dev.processes import bound  # noqa: E402
 
 INSIDE: Final = "RAFTSAFE_CHAOS_NAMESPACE"
@@ -71,7 +71,7 @@ class Readers:
                 secrets = {secret.name: secret.fields for secret in (SET, COMMON, own(pod))}
                 told[pod] = {"mount": str(cluster.home.mounts / pod), "secrets": secrets}
             options = json.dumps({"pods": told, "out": str(out)})
-            argv = bound([sys.executable, str(HERE / "reader.py"), options])
+            argv = bound([sys.executable, "-m", reader.__name__, options])
             self._processes.append(subprocess.Popen(argv))
             self._outs.append(out)
 
@@ -184,7 +184,7 @@ def judge(
     lost = lags.sort_in(course.phases, [ack for ack in acks if ack.at >= begun], seen)
     show(course.phases, found, rollout, steady)
     out = [*course.problems, *problems, *(writer.problem for writer in writers if writer.problem)]
-    out += [line for writer in writers for line in miscounted(writer)]
+    out += [line for writer in writers for line in miscounted(writer.acks)]
     out += [f"{each['kind']}: {each['pod']}: {each['what']}" for one in found for each in one["violations"]]
     out += [*late(course, writers[0]), *lost, *lags.verdicts(course.phases, steady)]
     for one in found:

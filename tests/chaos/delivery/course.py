@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from lags import Phase
 from pods import SET, Cluster, sidecar_status
 
+from statefulset.chaos.lags import Phase
 from statefulset.cli.errors import CliError
 
 BEFORE: Final = 0.3

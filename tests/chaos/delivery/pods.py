@@ -13,8 +13,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from writer import Secret
-
+from statefulset.chaos.history import Secret
 from statefulset.cli.dev.harness import DevCluster, Options, Workload
 
 STARTING: Final = 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -76,3 +77,36 @@ def test_an_extra_names_all_that_its_code_imports(extras, folders):
     named = {canonicalize_name(each.name) for each in required(*extras)}
     # urllib3 comes with kubernetes and is imported for its exceptions only.
     assert imported(*folders) - {"urllib3"} <= named
+
+
+ONLY = """
+import importlib, sys
+from importlib.metadata import packages_distributions
+held = set(sys.argv[2:])
+foreign = {
+    module for module, packages in packages_distributions().items()
+    if not held & {each.lower().replace("_", "-").replace(".", "-") for each in packages}
+}
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in foreign and name.partition(".")[0] not in OURS:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+OURS = {"node", "sidecar", "statefulset"}
+sys.meta_path.insert(0, Missing())
+for name in sys.argv[1].split(","):
+    importlib.import_module(name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "modules"),
+    [
+        ("control", "statefulset.__main__,statefulset.controller.run,statefulset.identity.start"),
+        ("node", "node.app,statefulset.identity.start,statefulset.cli.__main__,statefulset.cli.secret"),
+        ("sidecar", "sidecar.__main__,sidecar.client,sidecar.renderer"),
+    ],
+)
+def test_what_an_image_runs_can_be_imported_with_what_is_locked_for_it(image, modules):
+    command = [sys.executable, "-c", ONLY, modules, *locked(image)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-600:]

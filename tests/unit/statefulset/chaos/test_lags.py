@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import lags
 import pytest
-from lags import Phase
-from writer import Ack, Writer, miscounted
+
+from statefulset.chaos import lags
+from statefulset.chaos.history import Ack
+from statefulset.chaos.lags import Phase
 
 
 def ack(number: int, at: float, secret: str = "demo/set", version: int = 0) -> Ack:
@@ -61,19 +62,3 @@ def test_an_idle_phase_is_a_failure() -> None:
     found = phases(least=2)
     lags.sort_in(found, [ack(1, 11.0)], {})
     assert lags.verdicts(found, found[0]) == ["kill: 1 acknowledged writes are too few to tell (2)"]
-
-
-@pytest.mark.parametrize(
-    ("acks", "wrong"),
-    [
-        ([ack(1, 1.0), ack(2, 2.0)], 0),
-        ([ack(1, 1.0, version=1), ack(3, 2.0, version=2)], 0),  # the open second one did not happen
-        ([ack(1, 1.0, version=1), ack(3, 2.0, version=3)], 0),  # or it did
-        ([ack(1, 1.0, version=2)], 1),  # applied twice
-        ([ack(1, 1.0), ack(2, 2.0, version=1)], 1),  # acknowledged and not applied
-    ],
-)
-def test_versions_count_the_writes(acks: list[Ack], wrong: int) -> None:
-    writer = Writer(lambda: None, [], 1.0, 1)  # type: ignore[arg-type, return-value]
-    writer.acks = acks
-    assert len(miscounted(writer)) == wrong

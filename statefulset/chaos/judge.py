@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final, Literal
 
-import marks
+from statefulset.chaos import marks
 
 SWEPT: Final = 0.1
 """Seconds between resolving a folder and reading in it, after which the generation may be gone: it stays for a second,

@@ -1,9 +1,10 @@
 """A process that reads the files of many pods again and again, as their applications would.
 
-    python reader.py '{"pods": {NAME: {"mount": PATH, "secrets": {"ns/name": [FIELD, ...]}}}, "out": FILE}'
+    python -m statefulset.chaos.reader '{"pods": {NAME: {"mount": PATH, "secrets": {"ns/name": [FIELD, ...]}}}}'
 
 Each sweep reads every file of every pod once and begins 20 ms after the one before, or at once if that one took longer;
-how long sweeps were is part of the result. SIGTERM ends it, and then it writes `out`.
+how long sweeps were is part of the result. SIGTERM ends it. With `"out": FILE` it then writes what it saw there;
+without, it says what is new as one line of JSON a pod and second, for statefulset.chaos.tally.
 When a set was put in place is not guessed from the sweep: renaming `..data` sets the link's change time, on the clock
 of this machine, exact to a tick of the kernel (at most 10 ms early).
 What it refuses to do: look at anything but the files.
@@ -20,7 +21,7 @@ import sys
 import time
 from typing import Any, Final
 
-from judge import Pod
+from statefulset.chaos.judge import Pod
 
 PERIOD: Final = 0.02
 MAX_FILE: Final = 1 << 16
@@ -48,20 +49,19 @@ class Mount:
         self._data = f"{mount}/..data"
         self._paths = {secret: f"{mount}/{secret.partition('/')[2]}" for secret in pod.secrets}
         self._had = False
+        self.reads = 0
 
-    def look(self) -> int:
-        """How many files were looked for."""
+    def look(self) -> None:
+        """Every file once; `reads` counts them."""
         if not self._had and not os.path.lexists(self._data):
-            return 0
-        count = 0
+            return
         for secret, fields in self.pod.secrets.items():
             began = time.monotonic()
             path = self._paths[secret]
             found = [read(path)] if fields == ("value",) else self._fields(path, fields)
             took = time.monotonic() - began
-            count += len(fields)
+            self.reads += len(fields)
             self.pod.look(secret, found, took, self._placed(), time.time())
-        return count
 
     @staticmethod
     def _fields(path: str, fields: tuple[str, ...]) -> list[bytes | None]:
@@ -87,6 +87,34 @@ def quantile(ordered: list[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
 
 
+class Teller:
+    """Says what is new of each pod since it last did."""
+
+    def __init__(self, mounts: list[Mount]) -> None:
+        self._mounts = mounts
+        self._shown = [dict.fromkeys(mount.pod.secrets, 0) for mount in mounts]
+        self._violated = [0] * len(mounts)
+
+    def tell(self, sweeps: int) -> None:
+        for number, mount in enumerate(self._mounts):
+            pod, shown = mount.pod, self._shown[number]
+            fresh = {secret: seen[shown[secret] :] for secret, seen in pod.seen.items() if len(seen) > shown[secret]}
+            line = {
+                "pod": pod.name,
+                "at": time.time(),
+                "seen": fresh,
+                "violations": [dataclasses.asdict(each) for each in pod.violations[self._violated[number] : TOLD]],
+                "violated": len(pod.violations),
+                "reads": mount.reads,
+                "sweeps": sweeps,
+                "discarded": pod.discarded,
+            }
+            sys.stdout.write(json.dumps(line) + "\n")
+            self._shown[number] = {secret: len(seen) for secret, seen in pod.seen.items()}
+            self._violated[number] = len(pod.violations)
+        sys.stdout.flush()
+
+
 def main() -> None:
     options = json.loads(sys.argv[1])
     known: dict[bytes, int] = {}
@@ -96,17 +124,24 @@ def main() -> None:
     ]
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
-    reads, sweeps, timeline = 0, [], [(time.time(), 0)]
+    teller = None if "out" in options else Teller(mounts)
+    sweeps: list[float] = []
+    timeline = [(time.time(), 0)]
     while not stopped:
         began = time.monotonic()
         for mount in mounts:
-            reads += mount.look()
+            mount.look()
         if time.time() - timeline[-1][0] >= 1.0:
-            timeline.append((time.time(), reads))
+            timeline.append((time.time(), sum(mount.reads for mount in mounts)))
+            if teller is not None:
+                teller.tell(len(sweeps))
         time.sleep(max(0.0, began + PERIOD - time.monotonic()))
         sweeps.append(time.monotonic() - began)
-    timeline.append((time.time(), reads))
-    write(options["out"], [mount.pod for mount in mounts], sorted(sweeps), timeline)
+    timeline.append((time.time(), sum(mount.reads for mount in mounts)))
+    if teller is not None:
+        teller.tell(len(sweeps))
+    else:
+        write(options["out"], [mount.pod for mount in mounts], sorted(sweeps), timeline)
 
 
 def write(out: str, pods: list[Pod], sweeps: list[float], timeline: list[tuple[float, int]]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import marks
 import pytest
-from judge import SWEPT, Pod
+
+from statefulset.chaos import marks
+from statefulset.chaos.judge import SWEPT, Pod
 
 SET = "demo/set"
 FIELDS = ("user", "password")

@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
-from writer import Ack
+from statefulset.chaos.history import Ack
 
 Seen = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
 """Pod -> secret -> [(write, when)], both growing."""
@@ -23,8 +23,8 @@ Seen = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
 class Phase:
     """From `begin` to the next one, wall clock in seconds. `promise`: what G3 grants this kind of event, None when
     nothing is asserted. `attached`: seconds until each sidecar of a lost node had a stream to another. `stall`: the
-    longest that a process which only sleeps was kept waiting. `least`: acknowledged writes that must be in it. `refuses`:
-    there is no quorum for some of it, so writes may fail."""
+    longest that a process which only sleeps was kept waiting. `least`: acknowledged writes that must be in it.
+    `refuses`: there is no quorum for some of it, so writes may fail."""
 
     name: str
     begin: float
