@@ -30,7 +30,7 @@ one keeps the back-off, or a node that dies of our HELLO would be dialled in a t
 OVERDUE: Final = 1.1
 """In heartbeats. A node pings when idle for one; after this the client asks by a PING of its own..."""
 SILENT: Final = 1.3
-"""...and leaves after this: with the default heartbeat of 2 s, 2.6 s after the last sign of life. Sooner than the three
+"""...and leaves after this: with the default heartbeat of 1.5 s, 2 s after the last sign of life. Sooner than the three
 intervals a node grants its clients, because leaving costs a sidecar nothing, and 3 s is what a silent partition may
 cost altogether."""
 REPLACE: Final = 5.0
