@@ -76,6 +76,7 @@ def test_the_sidecar_has_only_the_sidecar(images):
         ("node", ["safe"], ["install", "--review"], 0, "StatefulSet"),
         ("node", ["safe-control"], ["--version"], 0, "safe-control 0."),
         ("control", None, ["--version"], 0, "safe-control 0."),
+        ("control", ["safe-control"], ["run"], 70, "SAFE_SIDECAR_IMAGE"),
         ("control", ["safe-node"], ["serving-certificate", "--help"], 0, "serving-certificate"),
         ("sidecar", None, ["--help"], 0, "usage: safe-sidecar"),
     ],
