@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 IMAGES = ROOT / "statefulset" / "images"
 OURS = {"node", "sidecar", "statefulset"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = {"sidecar": ("template",), "node": ("node", "control", "cli"), "control": ("node", "control", "cli")}
+EXTRAS = {"sidecar": ("template",), "node": ("node", "control", "cli"), "control": ("node", "control")}
 
 
 def locked(name: str) -> dict[str, str]:
@@ -70,7 +70,6 @@ def test_the_sidecar_carries_two_packages_and_the_engine_of_templates():
     [
         (("node",), ("node",)),
         (("control",), ("statefulset/kube", "statefulset/identity")),
-        (("control", "cli", "node"), ("statefulset/controller", "statefulset/injector")),
         (("node", "cli", "control", "template", "dev"), ("statefulset", "sidecar")),
     ],
 )
