@@ -25,33 +25,17 @@ from node.delivery import policy
 from node.delivery.frames import SecretFrames
 from node.delivery.grants import GrantIndex, Many, WideGrants
 from node.delivery.moments import Moments
+from node.delivery.passes import QUEUE_LIMIT, Passes
 from node.delivery.ports import Change, Opener, Record, Source
 from node.delivery.receipts import Departed, Receipt
-from node.delivery.subscriber import Action, Close, Send, Subscriber, Subscription, Unopened, Withheld
-from sidecar.wire import codes, names
+from node.delivery.subscriber import Action, Close, Subscriber, Subscription
 from sidecar.wire import messages as m
 
-QUEUE_LIMIT: Final = 4 << 20
-"""Bytes one stream may have under way: three of the largest secrets. More would be memory for readers that are stuck;
-less would make a large set a ping-pong."""
 CACHE_LIMIT: Final = 16 << 20
 """Bytes of encoded secrets kept for sharing: the ones of one roll-out, not the store in plaintext."""
 MAX_PENDING: Final = 256
 """Names noted for one subscriber before "look at everything" is both smaller and about as fast."""
 PAGE: Final = 1000
-SEND_COST: Final = 8
-"""In units of looking at a name: what a frame costs here and in the server (TLS record, system call)."""
-BYTES_PER_UNIT: Final = 16 << 10
-
-_WHY: Final = {
-    codes.NOT_FOUND: "there is no such secret",
-    codes.NOT_GRANTED: "it is not granted to this service account",
-    codes.DELETED: "it has been deleted",
-    codes.NOT_YET_VALID: "it is not valid yet",
-    codes.EXPIRED: "it has expired",
-    codes.SEALED: "this node cannot open it with the keys it has",
-    codes.TOO_LARGE: f"one sidecar holds at most {names.MAX_SECRETS} secrets: name the ones it needs",
-}
 
 
 class Hub:
@@ -84,13 +68,8 @@ class Hub:
         self._turns = 0  # subscribers left to be served before the next round
         self._departed = Departed()
         self._last = 0
-        self._wall_ms = 0
-        self._index = 0
-        self._stale = False
-        self._sync: tuple[m.Sync, bytes] | None = None
-        self.counters: dict[str, int] = dict.fromkeys(
-            ("secrets_sent", "gone_sent", "denied_sent", "syncs_sent", "passes_full", "blocked", "ahead"), 0
-        )
+        self._passes = Passes(source, self._grants, self._wide, self._frames, queue_limit, self._enqueue, self._absorb)
+        self.counters = self._passes.counters
 
     # -- what others may ask ---------------------------------------------------------------------------------------
 
@@ -102,12 +81,12 @@ class Hub:
     @property
     def index(self) -> int:
         """The log index up to which this node has applied: what a WELCOME and the next SYNC name."""
-        self._index = max(self._index, self._source.index)
-        return self._index
+        self._passes.index = max(self._passes.index, self._source.index)
+        return self._passes.index
 
     @property
     def stale(self) -> bool:
-        return self._stale
+        return self._passes.stale
 
     def __len__(self) -> int:
         """Open subscriptions."""
@@ -145,7 +124,7 @@ class Hub:
         """A new stream, already welcomed. Returns its number and the Close of a stream it takes the place of."""
         self.collect()
         self._last += 1
-        subscriber = Subscriber(self._last, asked, self._own(asked.have), wall_ms, self._stale)
+        subscriber = Subscriber(self._last, asked, self._own(asked.have), wall_ms, self._passes.stale)
         subscriber.round = self._rounds
         actions: list[Action] = []
         former = self._by_key.get(subscriber.key)
@@ -210,8 +189,8 @@ class Hub:
 
     def set_stale(self, stale: bool) -> None:
         """Whether this node has lost touch with the majority."""
-        if stale != self._stale:
-            self._stale = stale
+        if stale != self._passes.stale:
+            self._passes.stale = stale
             for subscriber in self._subscribers.values():
                 self._enqueue(subscriber)
 
@@ -231,8 +210,8 @@ class Hub:
         `applied`: log index this node has applied, if it may be past the store's own. Every frame belongs at the end
         of its stream, in the order returned.
         """
-        self._wall_ms = wall_ms
-        self._index = max(self._index, applied, self._source.index)
+        self._passes.wall_ms = wall_ms
+        self._passes.index = max(self._passes.index, applied, self._source.index)
         out: list[Action] = []
         left = budget
         if not self._turns:
@@ -249,7 +228,7 @@ class Hub:
             if subscriber.names is None and self._changed and subscriber.round >= self._rounds:
                 self._enqueue(subscriber)  # its first set has to hold what was noted before it came
                 continue
-            left -= self._advance(subscriber, left, out)
+            left -= self._passes.advance(subscriber, left, out)
         return out
 
     def _absorb_round(self, left: int, out: list[Action]) -> int:
@@ -287,7 +266,7 @@ class Hub:
         new = record.grants if record is not None else ()
         self._grants.put(name, new)
         windowed = record is not None and not (record.not_before_ms is None and record.expires_ms is None)
-        self._moments.put(name, policy.next_change_ms(record, self._wall_ms), windowed)
+        self._moments.put(name, policy.next_change_ms(record, self._passes.wall_ms), windowed)
         concerned = self._by_grant.of({*old, *new}) | self._by_want.of((name,))
         for number in concerned:
             subscriber = self._subscribers[number]
@@ -300,151 +279,3 @@ class Hub:
                     subscriber.pending, subscriber.pending_full = None, True
             self._enqueue(subscriber)
         return len(concerned)
-
-    def _advance(self, subscriber: Subscriber, budget: int, out: list[Action]) -> int:
-        """Carries this subscriber's passes on until nothing is left, there is no room, or the budget is used up."""
-        used = 1
-        while self._begin(subscriber):
-            assert subscriber.names is not None
-            while subscriber.names:
-                cost = self._offer(subscriber, subscriber.names[-1], out)
-                if not cost:
-                    return used + self._block(subscriber)
-                subscriber.names.pop()
-                used += cost
-                if used >= budget:
-                    self._enqueue(subscriber)
-                    return used
-            if subscriber.full or subscriber.said:
-                self._commit(subscriber, out)
-                used += SEND_COST
-            subscriber.names = None
-            if subscriber.queued > self._queue_limit:
-                return used + self._block(subscriber)
-        if subscriber.told_stale != self._stale:
-            subscriber.told_stale = self._stale
-            self._send(subscriber, m.pack(m.Stale(self._stale)), out)
-            used += SEND_COST
-        return used
-
-    def _block(self, subscriber: Subscriber) -> int:
-        """Nothing more for this one until its shell has drained; what changes meanwhile is noted by name only."""
-        subscriber.blocked = True
-        self.counters["blocked"] += 1
-        return 1
-
-    def _begin(self, subscriber: Subscriber) -> bool:
-        """Whether there is a pass under way, having begun the next one if need be."""
-        if subscriber.names is not None:
-            return True
-        if subscriber.pending_full:
-            subscriber.names = self._everything(subscriber)
-            self.counters["passes_full"] += 1
-        elif subscriber.pending:
-            subscriber.names = sorted(subscriber.pending, reverse=True)
-        else:
-            return False
-        subscriber.full, subscriber.said = subscriber.pending_full, False
-        subscriber.pending, subscriber.pending_full = None, False
-        return True
-
-    def _everything(self, subscriber: Subscriber) -> list[str]:
-        """All names that may concern a subscriber; the ones it holds come last, hence are looked at first, so that
-        removals are said and room is made before anything new."""
-        held = subscriber.held
-        named = subscriber.want or self._grants.names(subscriber.namespace, subscriber.serviceaccount)
-        subscriber.overflow = False
-        new = named - held.keys()
-        # More than twice what it may hold is a mistake in the grants: which ones it gets is not worth a long sort.
-        ordered = sorted(new, reverse=True) if len(new) <= 2 * names.MAX_SECRETS else list(new)
-        return ordered + sorted(held, reverse=True)
-
-    # -- what is said ----------------------------------------------------------------------------------------------
-
-    def _offer(self, subscriber: Subscriber, name: str, out: list[Action]) -> int:
-        """Compares one name with what the subscriber holds, and says the difference. Returns the cost, 0: no room."""
-        record = self._source.get(name)
-        if record is not None and self._grants.grants(name) is not record.grants:
-            self._absorb(name, record, out)  # the store is ahead of what it has reported
-        code = self._judge(subscriber, name, record)
-        if code or record is None:
-            return self._withhold(subscriber, name, code, out)
-        held = subscriber.held.get(name, 0)
-        if held >= record.version:
-            self.counters["ahead"] += held > record.version
-            return 1
-        if not held and len(subscriber.held) >= names.MAX_SECRETS:
-            return self._overflow(subscriber, name, out)
-        frame, trouble = self._frames.get(record, self._wall_ms)
-        if trouble:
-            out.append(Unopened(name, record.version, trouble))
-        if frame is None:
-            return self._deny(subscriber, name, codes.SEALED, out)
-        if subscriber.queued and subscriber.queued + len(frame) > self._queue_limit:
-            return 0
-        subscriber.held[record.name] = record.version
-        if subscriber.denied is not None:
-            subscriber.denied.pop(name, None)
-        self.counters["secrets_sent"] += 1
-        self._send(subscriber, frame, out)
-        return SEND_COST + len(frame) // BYTES_PER_UNIT
-
-    def _judge(self, subscriber: Subscriber, name: str, record: Record | None) -> str:
-        if subscriber.want and name not in subscriber.want:
-            return codes.NOT_FOUND  # it has what it no longer asks for: not part of the set it named
-        wide = None if record is None else self._wide.of(name, record.grants)
-        return policy.entitled(record, subscriber.namespace, subscriber.serviceaccount, self._wall_ms, wide)[1]
-
-    def _withhold(self, subscriber: Subscriber, name: str, code: str, out: list[Action]) -> int:
-        """It may not have this now: GONE if it has it, DENIED if it asked for it by name, silence otherwise."""
-        had = subscriber.held.pop(name, None) is not None
-        wanted = name in subscriber.want
-        if not had and wanted:
-            return self._deny(subscriber, name, code, out)
-        if wanted:
-            subscriber.denied = {} if subscriber.denied is None else subscriber.denied
-            subscriber.denied[name] = code
-        elif subscriber.denied:
-            subscriber.denied.pop(name, None)
-        if not had:
-            return 1
-        if subscriber.overflow:
-            subscriber.pending_full = True  # there is room for one that had to stay out
-        self.counters["gone_sent"] += 1
-        self._send(subscriber, m.pack(m.Gone(name, code)), out)
-        if code == codes.NOT_GRANTED:
-            out.append(Withheld(subscriber.id, name, code))
-        return SEND_COST
-
-    def _deny(self, subscriber: Subscriber, name: str, code: str, out: list[Action]) -> int:
-        """Says why not, once a code."""
-        if subscriber.denied is None:
-            subscriber.denied = {}
-        if subscriber.denied.get(name) == code:
-            return 1
-        subscriber.denied[name] = code
-        self.counters["denied_sent"] += 1
-        self._send(subscriber, m.pack(m.Denied(name, code, f"{name}: {_WHY[code]}")), out)
-        out.append(Withheld(subscriber.id, name, code))
-        return SEND_COST
-
-    def _overflow(self, subscriber: Subscriber, name: str, out: list[Action]) -> int:
-        """One too many: said for the first that stays out, not for 100 000."""
-        if subscriber.overflow:
-            return 1
-        subscriber.overflow = True
-        return self._deny(subscriber, name, codes.TOO_LARGE, out)
-
-    def _commit(self, subscriber: Subscriber, out: list[Action]) -> None:
-        sync = m.Sync(self._index, self._stale, subscriber.full)
-        if self._sync is None or self._sync[0] != sync:
-            self._sync = (sync, m.pack(sync))
-        subscriber.told_stale = self._stale
-        subscriber.said = False
-        self.counters["syncs_sent"] += 1
-        self._send(subscriber, self._sync[1], out)
-
-    def _send(self, subscriber: Subscriber, frame: bytes, out: list[Action]) -> None:
-        subscriber.said = True
-        subscriber.queued += len(frame)
-        out.append(Send(subscriber.id, frame))

@@ -146,6 +146,22 @@ class World:
         messages, self.inbox[number] = self.inbox[number], []
         return messages
 
+    @staticmethod
+    def said(messages: list[m.NodeMessage]) -> list[Any]:
+        """A batch in short: (name, version) of secrets, (name, code) of the rest, and the syncs."""
+        short: list[Any] = []
+        for message in messages:
+            match message:
+                case m.Secret():
+                    short.append((message.name, message.version))
+                case m.Gone() | m.Denied():
+                    short.append((type(message).__name__, message.name, message.code))
+                case m.Sync():
+                    short.append("FULL" if message.full else "SYNC")
+                case m.Stale():
+                    short.append(("Stale", message.stale))
+        return short
+
     def later(self, ms: int) -> None:
         self.wall_ms += ms
         self.hub.tick(self.wall_ms)
