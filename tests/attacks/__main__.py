@@ -16,16 +16,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import doors  # noqa: E402
-import requests  # noqa: E402
-import slow  # noqa: E402
-import tokens  # noqa: E402
-import volumes  # noqa: E402
-from table import Attack, Met, meet, printed  # noqa: E402
-from world import CANARY, SECRET, World  # noqa: E402
+import doors
+import requests
+import slow
+import tokens
+import volumes
+from table import Attack, Met, meet, printed
+from world import CANARY, SECRET, World
 
-from statefulset.cli.dev.check.plaintext import files_below, needles, search  # noqa: E402
-from statefulset.cli.dev.harness import DevCluster, Options  # noqa: E402
+from statefulset.cli.dev.check.plaintext import files_below, needles, search
+from statefulset.cli.dev.harness import DevCluster, Options
 
 LEAST = 40
 
@@ -49,7 +49,7 @@ def hidden(world: World) -> str:
     assert search([control], wanted)[0] == [control]
     control.unlink()
     found, searched = search(files_below([home.data, home.logs]), wanted)
-    return f"found in {found[0].name}" if found else "nowhere" if searched > 100_000 else f"only {searched} bytes"
+    return f"found in {found[0].name}" if found else "nowhere" if searched > 5_000 else f"only {searched} bytes"
 
 
 CONTROL = "200, given bank/vault, peers \\[2, 2, 2\\]"
@@ -62,7 +62,10 @@ def run(only: str) -> list[Met]:
         if only in attack.name
     ]
     waiting = [attack for attack in slow.ATTACKS if only in attack.name]
-    with DevCluster(Options(port=0, private=True, restart=False)) as cluster, ThreadPoolExecutor(len(slow.ATTACKS)) as pool:
+    with (
+        DevCluster(Options(port=0, private=True, restart=False)) as cluster,
+        ThreadPoolExecutor(len(slow.ATTACKS)) as pool,
+    ):
         world = World(cluster)
         results = [meet(Attack("(control) before", "all", CONTROL, entitled), world)]
         world.seen.clear()

@@ -23,9 +23,12 @@ def smuggled(world: World, head: bytes, body: bytes) -> str:
     start = f"PUT /v1/secrets/demo/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.workload()}\r\n".encode()
     answers = world.raw(start + head + b"\r\n" + body + hidden)
     alive = world.http("GET", f"/v1/secrets/{SECRET}", world.admin)
-    deleted = b'"deleted": true' in world.raw(
-        f"GET /v1/secrets/{SECRET} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {world.admin}\r\n\r\n".encode()
-    )[0][1]
+    deleted = (
+        b'"deleted": true'
+        in world.raw(
+            f"GET /v1/secrets/{SECRET} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {world.admin}\r\n\r\n".encode()
+        )[0][1]
+    )
     if alive != "200" or deleted:
         return "the hidden request was carried out"
     return " ".join(str(status) for status, _ in answers) or "closed"

@@ -69,8 +69,8 @@ def hello(world: World) -> str:
 def mute(world: World) -> str:
     """A sidecar that is greeted and answers no ping any more."""
     with world.tls("delivery") as stream:
-        stream.sendall(m.pack(m.Hello((1, 2), world.workload("demo", "mallory"), "p", "i", "a")))
-        assert world.told(stream) == "given nothing"
+        stream.sendall(m.pack(m.Hello((1, 2), world.workload("demo", "mallory", pod="mute"), "mute", "i", "a")))
+        assert (told := world.told(stream)) == "given nothing", told
         return world.ended(stream, LONGEST)
 
 
@@ -78,8 +78,8 @@ def flood(world: World) -> str:
     """A sidecar that never stops asking."""
     ping = m.pack(m.Ping(1)) * 200
     with world.tls("delivery") as stream:
-        stream.sendall(m.pack(m.Hello((1, 2), world.workload("demo", "mallory"), "p", "i", "a")))
-        assert world.told(stream) == "given nothing"
+        stream.sendall(m.pack(m.Hello((1, 2), world.workload("demo", "mallory", pod="flood"), "flood", "i", "a")))
+        assert (told := world.told(stream)) == "given nothing", told
         stream.settimeout(5)
         started = time.monotonic()
         try:

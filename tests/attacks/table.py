@@ -44,7 +44,9 @@ def meet(attack: Attack, world: World) -> Met:
 
 def printed(results: list[Met]) -> str:
     head = ("attack", "door", "expected", "got", "ok")
-    rows = [(met.attack.name, met.attack.door, met.attack.expected, met.got, "ok" if met.ok else "NO") for met in results]
+    rows = [
+        (met.attack.name, met.attack.door, met.attack.expected, met.got, "ok" if met.ok else "NO") for met in results
+    ]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)

@@ -27,7 +27,9 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: bytes = 
     return f"{_b64(json.dumps(header).encode())}.{_b64(json.dumps(claims).encode())}.{_b64(signature)}"
 
 
-def signed(world: World, claims: dict[str, Any], header: dict[str, Any] | None = None, key: SigningKey | None = None) -> str:
+def signed(
+    world: World, claims: dict[str, Any], header: dict[str, Any] | None = None, key: SigningKey | None = None
+) -> str:
     signer = key or world.issuer.key
     headers = {"kid": world.issuer.key.id, **(header or {})}
     return jwt.encode(claims, signer.private, algorithm="RS256", headers=headers)
@@ -38,7 +40,9 @@ def confused(world: World, audience: str) -> str:
     public = world.issuer.key.private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    head = unsigned({"alg": "HS256", "typ": "JWT", "kid": world.issuer.key.id}, world.claims(audience)).rpartition(".")[0]
+    head = unsigned({"alg": "HS256", "typ": "JWT", "kid": world.issuer.key.id}, world.claims(audience)).rpartition(".")[
+        0
+    ]
     return f"{head}.{_b64(hmac.new(public, head.encode(), hashlib.sha256).digest())}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from table import Attack
@@ -91,17 +93,56 @@ def notify_with_credentials(world: World) -> str:
 
 def wrong_server(world: World) -> str:
     """Somebody else answers under the store's address: the issuer's server has another CA."""
-    return _init(world, "server", _mount(world, "server"), SAFE_NODES=f"127.0.0.1:{world.cluster.ports.issuer}", SAFE_DEADLINE="3")
+    return _init(
+        world,
+        "server",
+        _mount(world, "server"),
+        SAFE_NODES=f"127.0.0.1:{world.cluster.ports.issuer}",
+        SAFE_DEADLINE="3",
+    )
 
 
-def memory_of_a_node(world: World) -> str:
-    """Another process of the same user looks into the node. Root may, whatever is done."""
-    pid = world.cluster.node("safe-0").pid
-    limits = Path(f"/proc/{pid}/limits").read_text()
-    core = re.search(r"Max core file size\s+(\S+)\s+(\S+)", limits)
-    owner = os.stat(f"/proc/{pid}/mem").st_uid
-    dumpable = "not dumpable" if owner == 0 else "dumpable"
-    return f"{dumpable}, core files {core[1]} {core[2]}" if core else "?"
+NOBODY = 65534
+HARDENED = {
+    "safe-node": ("from node.__main__ import harden as hide", "hide()"),
+    "safe-sidecar": ("from sidecar.memory import conceal as hide", "hide()"),
+    "safe-control": ("from statefulset.__main__ import conceal as hide", "hide()"),
+    "control": ("", ""),
+}
+AS_NOBODY = "os.setgroups([]); os.setgid({0}); os.setuid({0})"
+DUMPABLE = "ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)"
+"""A process that changed its user is hidden by the kernel; visible again, it is as one that was started so."""
+
+
+def core_files(world: World) -> str:
+    """Of what really runs: a core dump would be a copy of all values on the node's disk."""
+    limits = set()
+    for process in (*world.cluster.names, *(one.process for one in world.cluster.workloads.values())):
+        text = Path(f"/proc/{world.cluster.supervisor[process].pid}/limits").read_text()
+        limits.add(" ".join(re.findall(r"Max core file size\s+(\S+)\s+(\S+)", text)[0]))
+    return f"at most {' '.join(limits)} bytes"
+
+
+def memory_of_another(world: World) -> str:
+    """A process of the same user, who is not root, looks into each of ours after it has hardened itself, and into one
+    that has not, as a control: root may look into all of them, whatever they do."""
+    user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    out = []
+    drop = AS_NOBODY.format(NOBODY) if user else ""
+    for program, (imported, hide) in HARDENED.items():
+        script = "\n".join(
+            ("import os, ctypes", imported, drop, DUMPABLE, hide, "print('ready', flush=True)", "input()")
+        )
+        env = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.defpath}
+        with subprocess.Popen(
+            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+        ) as victim:
+            assert victim.stdout is not None and victim.stdin is not None
+            assert victim.stdout.readline() == b"ready\n", program
+            look = subprocess.run(["head", "-c1", f"/proc/{victim.pid}/environ"], capture_output=True, cwd="/", **user)
+            out.append(f"{program} {'seen' if look.stdout else 'hidden'}")
+            victim.stdin.write(b"\n")
+    return ", ".join(out)
 
 
 def argv(world: World) -> str:
@@ -147,7 +188,9 @@ ATTACKS = [
     Attack("notify: a name to be rebound", "pod", "exit 2 SAFE_NOTIFY", notify_by_name),
     Attack("notify: host behind an @", "pod", "exit 2 SAFE_NOTIFY", notify_with_credentials),
     Attack("server: certificate of another CA", "pod", "exit [13].*", wrong_server),
-    Attack("process: memory of a node", "node", "not dumpable, core files 0 0", memory_of_a_node),
+    Attack("process: core files", "node", "at most 0 0 bytes", core_files),
+    Attack("process: memory read by the same user", "node",
+           "safe-node hidden, safe-sidecar hidden, safe-control hidden, control seen", memory_of_another),
     Attack("process: command lines", "node", "nothing there", argv),
     Attack("audit: nothing was done to it", "audit", "exit 0", audit_whole),
     Attack("audit: a line taken away", "audit", "exit 1 broken", audit_cut),

@@ -121,7 +121,9 @@ class World:
                     break
         return answers
 
-    def http(self, method: str, path: str, token: str | None = None, body: Any = None, node: int = 0, **headers: str) -> str:
+    def http(
+        self, method: str, path: str, token: str | None = None, body: Any = None, node: int = 0, **headers: str
+    ) -> str:
         """ "403 forbidden": status and code of the first answer."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
