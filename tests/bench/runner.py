@@ -37,6 +37,7 @@ def machine() -> dict[str, Any]:
         "load_at_start": load,
         "system": platform.platform(),
         "python": sys.version.split()[0],
+        "interpreter": os.path.realpath(sys.executable),
     }
 
 
@@ -63,7 +64,8 @@ def run_rows(
             said(traceback.format_exc())
             notes.append(f"{name}: FAILED to measure: {error}")
     notes.append(
-        f"machine: {about['cpus']} processors, load {about['load_at_start']:.1f} at the start, {about['system']}"
+        f"machine: {about['cpus']} processors, load {about['load_at_start']:.1f} at the start, {about['system']}, "
+        f"Python {about['python']} ({about['interpreter']})"
     )
     if options.quick:
         notes.append("--quick: too short and too few to judge by")

@@ -31,7 +31,8 @@ def request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> 
 
 
 class Api(Protocol):
-    """One store: where it listens, and how a PUT of it looks. `kind` is the word for put.lua."""
+    """One store: where it listens, its processes (in the order of `ports`), and how a PUT of it looks. `kind` is the
+    word for put.lua."""
 
     @property
     def kind(self) -> str: ...
@@ -41,6 +42,8 @@ class Api(Protocol):
     def context(self) -> ssl.SSLContext: ...
     @property
     def token(self) -> str: ...
+    @property
+    def pids(self) -> tuple[int, ...]: ...
     def put(self, key: str, size: int) -> bytes: ...
     def put_value(self, key: str, value: bytes) -> bytes: ...
 
@@ -54,6 +57,7 @@ class Safe:
     token_file: Path
     kind: str = "safe"
     grant: str = "demo/web"
+    pids: tuple[int, ...] = ()
 
     @property
     def token(self) -> str:
@@ -77,6 +81,7 @@ class Etcd:
     context: ssl.SSLContext
     kind: str = "etcd"
     token: str = ""
+    pids: tuple[int, ...] = ()
 
     def put(self, key: str, size: int) -> bytes:
         return self.put_value(key, os.urandom(size))

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +22,35 @@ KEYS = 5_000
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What came of it: puts a second in all, median and 99th percentile of the slowest node, ms."""
+    """What came of it: puts a second in all, median and 99th percentile of the slowest node, ms; `cpu`: of each process
+    of the store, us of processor a put of the whole cluster."""
 
     rate: float
     p50: float
     p99: float
+    cpu: tuple[float, ...]
 
 
 def run(wrk: str, api: Api, clients: int, size: int, seconds: float) -> Load:
     """`clients` connections spread over all nodes. Raises BenchError if a single request was not a success."""
     nodes = list(api.ports.values())
     counts = [clients // len(nodes) + (number < clients % len(nodes)) for number in range(len(nodes))]
+    before = _spent(api.pids)
     running = [_start(wrk, api, port, count, size, seconds) for port, count in zip(nodes, counts, strict=True)]
     found = [_result(process, seconds) for process in running]
+    after = _spent(api.pids)
     if wrong := [each for each in found if each["status"] or each["broken"] or not each["requests"]]:
         raise BenchError(f"requests to {api.kind} failed: {wrong}")
     rate = sum(each["requests"] / each["seconds"] for each in found)
-    return Load(rate, max(each["p50"] for each in found), max(each["p99"] for each in found))
+    puts = sum(each["requests"] for each in found)
+    cpu = tuple((end - begin) * 1e6 / puts for begin, end in zip(before, after, strict=True))
+    return Load(rate, max(each["p50"] for each in found), max(each["p99"] for each in found), cpu)
+
+
+def _spent(pids: Sequence[int]) -> list[float]:
+    """Seconds of processor that each process has used so far, of its own and in the kernel (proc_pid_stat(5))."""
+    stats = [Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split() for pid in pids]
+    return [(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") for fields in stats]
 
 
 def _start(wrk: str, api: Api, port: int, clients: int, size: int, seconds: float) -> subprocess.Popen[str]:

@@ -62,7 +62,7 @@ def cluster(program: str, folder: Path) -> Iterator[Etcd]:
             with (folder / f"{name}.log").open("wb") as log:
                 command = bound(_command(program, name, folder, client, peer))
                 running.append(subprocess.Popen(command, stdout=log, stderr=log))
-        api = Etcd(client, client_context(ca_file))
+        api = Etcd(client, client_context(ca_file), pids=tuple(process.pid for process in running))
         _wait(api, folder)
         yield api
     finally:

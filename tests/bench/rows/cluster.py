@@ -41,7 +41,8 @@ async def first_puts(api: Safe) -> None:
 
 def api(cluster: DevCluster) -> Safe:
     ports = {name: node.admin for name, node in zip(cluster.names, cluster.ports.nodes, strict=True)}
-    return Safe(ports, client_context(cluster.home.ca_file), cluster.home.admin_token)
+    pids = tuple(cluster.node(name).pid for name in cluster.names)
+    return Safe(ports, client_context(cluster.home.ca_file), cluster.home.admin_token, pids=pids)
 
 
 def heal(cluster: DevCluster) -> None:

@@ -65,6 +65,7 @@ def run(plan: Plan, said: Callable[[str], None]) -> list[Line]:
         what = f"floor: {CALLERS} clients, {size} B, the handler answers at once"
         rate = Sample.of(floors[f"{size} rate"])
         lines.append(Line("put", what, "/s", rate, notes=(FLOOR.format(size=size, us=CORES * 1e6 / rate.median),)))
+        lines.append(Line("put", f"floor: {size} B, CPU of the servers a PUT", "us", Sample.of(floors[f"{size} cpu"])))
     return lines
 
 
@@ -82,24 +83,28 @@ def floor() -> Iterator[Safe]:
             children[name] = Child("workers.floor", options, folder / f"{name}.log")
         for child in children.values():
             child.ask("state")
-        yield Safe(ports, client_context(folder / "identity" / "server-ca.crt"), folder / "token")
+        pids = tuple(child.process.pid for child in children.values())
+        yield Safe(ports, client_context(folder / "identity" / "server-ca.crt"), folder / "token", pids=pids)
 
 
 def _measure(generator: str, api: Api, leader: str, plan: Plan, out: Figures) -> None:
     """One repetition against one cluster."""
-    _rates(generator, api, plan, out)
+    _rates(generator, api, plan, out, leader)
     follower = next(name for name in api.ports if name != leader)
     for place, name in (("leader", leader), ("follower", follower)):
         out[f"single {place}"].append(uvloop.run(single(api, api.ports[name], plan.singles)))
 
 
-def _rates(generator: str, api: Api, plan: Plan, out: Figures) -> None:
+def _rates(generator: str, api: Api, plan: Plan, out: Figures, leader: str = "") -> None:
     for size in SIZES:
         wrk.run(generator, api, CALLERS, size, plan.warm_up)
         found = wrk.run(generator, api, CALLERS, size, plan.seconds)
         out[f"{size} rate"].append(found.rate)
         out[f"{size} p50"].append(found.p50)
         out[f"{size} p99"].append(found.p99)
+        out[f"{size} cpu"].append(sum(found.cpu))
+        if leader:
+            out[f"{size} cpu leader"].append(found.cpu[list(api.ports).index(leader)])
 
 
 async def single(api: Api, port: int, count: int) -> float:
@@ -135,6 +140,9 @@ def _lines(mine: Figures, theirs: Figures, note: str) -> list[Line]:
         for part in ("p50", "p99"):
             key = f"{size} {part}"
             out.append(Line("put", f"{CALLERS} clients, {size} B, {part}", "ms", ours[key], peer.get(key), "etcd"))
+        for part, where in (("cpu", "three nodes"), ("cpu leader", "leader")):
+            key, text = f"{size} {part}", f"{CALLERS} clients, {size} B, CPU of the {where} a PUT"
+            out.append(Line("put", text, "us", ours[key], peer.get(key), "etcd"))
     for place in ("leader", "follower"):
         what = f"single {place}"
         if peer:
