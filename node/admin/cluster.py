@@ -82,6 +82,7 @@ class Cluster:
             {
                 "node": services.settings.name,
                 "version": self._version,
+                "at_ms": services.clock.wall_ms(),
                 "name": status.name,
                 "member": status.member,
                 "state": status.state,

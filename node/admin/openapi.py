@@ -482,6 +482,7 @@ _SCHEMAS: Final[Json] = {
         "description": "Where this node stands. `stale`: it has no quorum.",
         "properties": {
             **{key: {"type": "string"} for key in ("node", "version", "name", "member", "state")},
+            "at_ms": {**_MS, "description": "this node's wall clock when it answered, in ms"},
             "leader": {"type": ["string", "null"]},
             **{key: {"type": "integer"} for key in ("term", "commit_index", "applied", "last_index", "size")},
             **{key: {"type": "array", "items": {"type": "string"}} for key in ("voters", "learners", "connected")},

@@ -29,12 +29,14 @@ RETRIED = frozenset({429, 500, 502, 503, 504})
 
 
 class Answer:
-    """A 2xx answer: the decoded JSON and whether the node called it stale."""
+    """A 2xx answer: the decoded JSON and whether the node called it stale. `span`: our wall clock when it was asked for
+    and when it was there, in ms."""
 
     def __init__(self, data: Any, stale: bool, server: str) -> None:
         self.data = data
         self.stale = stale
         self.server = server
+        self.span = (0.0, 0.0)
 
 
 def tls(connection: Connection) -> ssl.SSLContext:
@@ -142,6 +144,7 @@ class Client:
             every["Authorization"] = f"Bearer {token}"
         if content is not None:
             every["Content-Type"] = "application/json"
+        began = time.time() * 1000
         try:
             response = self._http.request(
                 method,
@@ -157,7 +160,10 @@ class Client:
             return dataclasses.replace(failure, message=why, hint=ROUTE) if why else failure
         except (httpx.InvalidURL, UnicodeError):
             raise usage(f"{step.server} is not a usable URL", "write SAFE_SERVER as https://host:port") from None
-        return answer_of(response, called)
+        answer = answer_of(response, called)
+        if isinstance(answer, Answer):
+            answer.span = (began, time.time() * 1000)
+        return answer
 
 
 def failure_of(error: httpx.TransportError, server: str) -> Failure:

@@ -33,6 +33,7 @@ COMMANDS = {
     "status": "statefulset.cli.cluster:status",
     "sidecars": "statefulset.cli.cluster:sidecars",
     "rollout": "statefulset.cli.rollout:rollout",
+    "doctor": "statefulset.cli.doctor.command:doctor",
     "seal": "statefulset.cli.seal:seal_",
     "audit": "statefulset.cli.audit:audit",
     "install": "statefulset.cli.install:install",

@@ -107,8 +107,13 @@ class ApiServer:
         verb = VERBS[method]
         if verb == "get" and not name:
             verb = "watch" if query.get("watch") == "true" else "list"
+        if plural == "selfsubjectaccessreviews":
+            return self._review(account, json.loads(body)["spec"])
         if not self.cluster.allowed(account, verb, group, f"{plural}/{part}" if part else plural, namespace, name):
             raise Refusal(403, f"{account} may not {verb} {plural}")
+        if plural == "subjectaccessreviews":
+            spec = json.loads(body)["spec"]
+            return self._review(spec["user"].removeprefix("system:serviceaccount:").replace(":", "/"), spec)
         if part == "portforward":
             return self._forward(account, f"{namespace}/{name}", int(query["ports"]))
         if part == "token":
@@ -135,6 +140,13 @@ class ApiServer:
         if content != "application/merge-patch+json":
             raise Refusal(415, content)
         return self.cluster.patch(key, document, part)
+
+    def _review(self, account: str, spec: dict[str, Any]) -> Document:
+        asked = spec["resourceAttributes"]
+        resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+        where = (asked.get("namespace", ""), asked.get("name", ""))
+        allowed = self.cluster.allowed(account, asked["verb"], asked["group"], resource, *where)
+        return {"kind": "Review", "status": {"allowed": allowed}}
 
     def _forward(self, account: str, pod: str, port: int) -> socket.socket | None:
         self.forwarded.append((account, pod))

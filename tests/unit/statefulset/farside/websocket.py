@@ -10,6 +10,7 @@ the channel; the first message of each channel is the port, little endian.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import socket
 import threading
@@ -47,8 +48,10 @@ def forward(handler: BaseHTTPRequestHandler, far: socket.socket | None, port: in
     except OSError:
         pass
     finally:
-        far.close()
+        with contextlib.suppress(OSError):
+            far.shutdown(socket.SHUT_RDWR)  # closing alone would leave it open while the other thread reads
         back.join(10)
+        far.close()
 
 
 def _some(handler: BaseHTTPRequestHandler, size: int) -> bytes:
