@@ -28,6 +28,7 @@ STRANGERS: Final = 200
 
 
 _sinks: tuple[Sink, ...] = ()
+_refused: Counter[tuple[str, str]] = Counter()
 
 
 def install(node: str, key: bytes, streams: Mapping[str, Stream], clock: Clock) -> None:
@@ -68,6 +69,11 @@ def trouble() -> str:
     return "; ".join(filter(None, (sink.trouble() for sink in _sinks)))
 
 
+def refusals() -> Mapping[tuple[str, str], int]:
+    """(event, code) -> how often in this process, at all doors, whether or not it got a line."""
+    return _refused
+
+
 def figures() -> dict[str, dict[str, int]]:
     """By the name of the stream; see Sink.figures."""
     return {sink.name: sink.figures() for sink in _sinks}
@@ -90,6 +96,7 @@ class AuditLog:
         code = fields.get("code") or fields.get("result")
         if code and code != "ok":
             self.refusals[f"{event} {code}"] += 1
+            _refused[event, str(code)] += 1
         if not known and not self._room():
             return
         line: dict[str, Any] = {

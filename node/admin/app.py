@@ -56,6 +56,7 @@ def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
         Route("GET", "/v1/sidecars", "cluster.sidecars", cluster.sidecars),
         Route("GET", "/v1/sealing-key", "seal.key", cluster.sealing_key),
         Route("GET", "/v1/openapi.json", "api.document", cluster.document),
+        Route("GET", "/metrics", "cluster.metrics", cluster.metrics),
         Route("GET", "/livez", "probe.live", cluster.live),
         Route("GET", "/readyz", "probe.ready", cluster.ready),
     )

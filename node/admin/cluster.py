@@ -124,6 +124,13 @@ class Cluster:
     async def document(self, request: web.Request) -> web.Response:
         return web.Response(body=self._document, content_type="application/json")
 
+    async def metrics(self, request: web.Request) -> web.Response:
+        from node.admin import metrics  # the library brings servers of its own: only where somebody scrapes
+
+        bodies.query(request)
+        text = metrics.Metrics(self._services).text()
+        return web.Response(body=text, headers={"Content-Type": metrics.TYPE})
+
     async def live(self, request: web.Request) -> web.Response:
         """The loop turns: that is all liveness may depend on, else a lost quorum would restart every pod."""
         return web.Response(text="ok\n")

@@ -662,6 +662,13 @@ DOCUMENT: Final[Json] = {
                 "responses": {"200": _ok("OpenAPI 3.1", {"type": "object"})},
             }
         },
+        "/metrics": {
+            "get": {
+                "operationId": "metrics",
+                "summary": "This node in numbers, for Prometheus. Needs the right to look at the cluster.",
+                "responses": {**_answers("", {}), "200": _plain("Prometheus's text format 0.0.4")},
+            }
+        },
         "/livez": _probe("live", "The process turns.", may_fail=False),
         "/readyz": _probe("ready", "This node can serve.", may_fail=True),
     },

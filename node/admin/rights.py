@@ -73,6 +73,7 @@ NEEDS: Final[Mapping[str, tuple[Need, ...]]] = {
     "secret.explain": (),  # node.admin.explain asks for what its query names
     "secret.list": (Need("list", scope="namespace"),),
     "cluster.status": (Need("get", CLUSTERS, scope="cluster"),),
+    "cluster.metrics": (Need("get", CLUSTERS, scope="cluster"),),
     "cluster.resize": (Need("update", CLUSTERS, scope="cluster"),),
     "cluster.sidecars": (Need("list", CLUSTERS, "sidecars", "cluster"),),
 }

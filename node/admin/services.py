@@ -141,6 +141,9 @@ class Sidecars(Protocol):
 
     def receipts(self) -> Iterable[Receipt]: ...
 
+    def stats(self) -> Mapping[str, int]:
+        """Numbers for metrics, by name; see node.admin.metrics for which of them are counters."""
+
     def rollout(self, record: Record) -> AsyncIterator[Standing]: ...
 
 

