@@ -116,13 +116,16 @@ async def test_what_is_revoked_leaves_the_pod_with_the_files_made_of_it_whatever
     node.put("shop/api", 1, {"user": b"u1"})
     text = "{{ secret('db') }} {{ secret('api', 'user') }}"
     more = {"secrets": ["db", "api"]} if kind == "env" else {"template": text}
-    strict = {"path": "strict", "format": "template", "template": "{{ secret('api', 'user') }}"}
+    template = rig.folder / "strict.j2"
+    template.write_text("{{ secret('api', 'user') }}")
+    strict = {"path": "strict", "format": "template", "template_file": str(template), "secrets": ["api"]}
     rules = json.dumps([{"path": "app.conf", "format": kind, **more}, strict])
     process = await rig.start("run", SAFE_RENDER=rules)
     await wait_until(lambda: CANARY in (value(rig, "app.conf") or b""))
     node.put("shop/api", 2, {"other": b"u2"})  # fails, and is still to be placed when the word comes
     await wait_until(lambda: last_receipt(node).error == "render_failed")
     assert CANARY in value(rig, "app.conf")
+    template.write_text("{{ broken")  # and so does a template that has nothing to do with what is taken away
     node.delete("shop/db")
     await wait_until(lambda: value(rig, "app.conf") is None and value(rig, "db") is None)
     assert value(rig, "api/user") == b"u1" == value(rig, "strict"), "the rest of the old set is kept"
@@ -131,6 +134,7 @@ async def test_what_is_revoked_leaves_the_pod_with_the_files_made_of_it_whatever
     assert said in last_receipt(node).report.render and last_receipt(node).error == "render_failed"
     assert said in rig.status()["render"]
     await wait_until(lambda: not any(CANARY in path.read_bytes() for path in rig.mount.rglob("*") if path.is_file()))
+    template.write_text("{{ secret('api', 'user') }}")
     node.put("shop/api", 3, {"user": b"u3"})
     await wait_until(lambda: value(rig, "strict") == b"u3" and last_receipt(node).error == "")
     assert last_receipt(node).report.render == said
