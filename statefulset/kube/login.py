@@ -9,12 +9,13 @@ https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeco
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
+import yaml
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.config import ConfigException
 from kubernetes.config.kube_config import list_kube_config_contexts, load_kube_config
-from yaml import YAMLError
 
 from statefulset.kube.api import Api
 from statefulset.kube.forward import Forward
@@ -32,16 +33,17 @@ class Login:
     def __init__(self, path: str, context: str) -> None:
         self._configuration = Configuration()
         try:
-            load_kube_config(path, context or None, self._configuration, persist_config=False)
+            self.context = context or _current(path)
+            load_kube_config(path, self.context or None, self._configuration, persist_config=False)
             contexts, current = list_kube_config_contexts(path)
         except ConfigException as error:
             # Names a context, a user, a file or a missing key; an exec plugin's words are not among them.
             raise ForbiddenError(f"the kubeconfig cannot be used: {' '.join(str(error).split())[:200]}") from None
-        except (OSError, YAMLError, ValueError, TypeError) as error:
+        except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
             raise ForbiddenError(f"the kubeconfig cannot be read: {type(error).__name__}") from None
         self._configuration.retries = False
         _trim(self._configuration)
-        self.context: str = context or current["name"]
+        self.context = self.context or str(current["name"])
         chosen = next(each for each in contexts if each["name"] == self.context)
         self.user: str = chosen["context"].get("user") or ""
         self.api = Api(ApiClient(self._configuration))
@@ -72,6 +74,17 @@ class Login:
     def forward(self, namespace: str, pod: str, port: int) -> Forward:
         """A port of this machine that leads to one of the pod."""
         return Forward(self._configuration, namespace, pod, port)
+
+
+def _current(path: str) -> str:
+    """The current context, "" if none is set. Of several files the first that sets one counts for kubectl, the last for
+    the library: the two must never act on different clusters. Raises OSError, YAMLError."""
+    for name in filter(os.path.exists, map(os.path.expanduser, path.split(os.pathsep))):
+        with open(name, "rb") as file:
+            document = yaml.safe_load(file)
+        if isinstance(document, dict) and document.get("current-context"):
+            return str(document["current-context"])
+    return ""
 
 
 def _trim(configuration: Configuration) -> None:

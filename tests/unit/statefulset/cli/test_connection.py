@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from statefulset.cli.connection import find
+from statefulset.cli.connection import Asked, find
 from statefulset.cli.errors import USAGE, CliError
 
 UID = os.getuid()
@@ -164,3 +164,39 @@ def test_nothing_is_known(tmp_path: Path):
     with pytest.raises(CliError) as caught:
         find({}, UID, tmp_path)
     assert "SAFE_SERVER" in caught.value.hint and "safe dev" in caught.value.hint
+
+
+class Entered:
+    """Notes that a cluster was chosen."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.paths: list[str] = []
+        monkeypatch.setattr("statefulset.cli.tunnel.connect", lambda path, _: self.paths.append(path))
+
+
+def test_a_kubeconfig_is_found_last_unless_a_cluster_is_named(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, named = Entered(monkeypatch), Asked(context="prod", cluster=True)
+    config = {"KUBECONFIG": "/k"}
+    find(config, UID, files, Asked())
+    assert entered.paths == ["/k"]
+    dev(files)
+    assert find(config, UID, files, Asked()).servers == ("https://127.0.0.1:8501",), "a running `safe dev`"
+    assert find({**config, **env(files, "https://a:1")}, UID, files, Asked()).servers == ("https://a:1",)
+    find(config, UID, files, named)
+    assert entered.paths == ["/k", "/k"], "named"
+    with pytest.raises(CliError, match="SAFE_SERVER is set"):
+        find({**config, **env(files, "https://a:1")}, UID, files, named)
+    with pytest.raises(CliError, match="no kubeconfig"):
+        find({}, UID, files, named)
+
+
+def test_the_usual_place_of_a_kubeconfig(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered = Entered(monkeypatch)
+    with pytest.raises(CliError, match="not known where"):
+        find({"HOME": str(files)}, UID, files, Asked())
+    (files / ".kube").mkdir()
+    (files / ".kube" / "config").write_text("")
+    find({"HOME": str(files)}, UID, files, Asked())
+    assert entered.paths == [str(files / ".kube" / "config")]
+    with pytest.raises(CliError, match="not known where"):
+        find({"HOME": str(files)}, UID, files)
