@@ -217,12 +217,12 @@ class PeerTransport:
         # Resolved at every attempt: a replaced pod has a new address.
         address = self.peers[name]
         _, client_context = self.contexts()
-        _, connection = await asyncio.wait_for(
-            self.loop.create_connection(
+        # Not wait_for: in Python 3.11 it swallows a cancellation that comes when the connection has just been made, and
+        # a stopped transport would dial on.
+        async with asyncio.timeout(DIAL_TIMEOUT):
+            _, connection = await self.loop.create_connection(
                 lambda: Connection(self, name), address.host, address.port, ssl=client_context, server_hostname=name
-            ),
-            DIAL_TIMEOUT,
-        )
+            )
         # Up only when the other end has answered the greeting; a refusal closes the stream.
         deadline = self.clock.now() + DIAL_TIMEOUT
         while not connection.member and connection._stream is not None:

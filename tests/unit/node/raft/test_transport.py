@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from node.clock import SystemClock
 from node.crypto import certs
 from node.raft import codec
+from node.raft.transport import PeerTransport
+from node.settings import Address
 
 Trio = Any  # conftest.Trio
 
@@ -101,3 +104,24 @@ async def test_a_removed_name_does_not_come_in_with_a_good_certificate(trio: Tri
     writer.write(greeting("safe-7.x", config=10**6))
     await trio.eventually(lambda: "safe-7.x" in leader.core.connected)
     writer.close()
+
+
+async def test_a_stop_at_the_moment_a_connection_is_made_ends_the_dialling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.11's wait_for swallows a cancellation that meets its result; the transport then dialled for ever."""
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[Any] = loop.create_future()
+
+    class Loop:
+        async def create_connection(self, *_: Any, **__: Any) -> Any:
+            return await made
+
+    transport = PeerTransport("b", "test", {"a": Address("127.0.0.1", 1)}, lambda: (None, None), None, SystemClock())  # type: ignore[arg-type, return-value]
+    monkeypatch.setattr(transport, "loop", Loop())
+    task = asyncio.create_task(transport._dial("a"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    loop.call_soon(task.cancel)  # runs when what was awaited has its result and its waiter has not run
+    made.set_exception(OSError("refused"))
+    done, _ = await asyncio.wait({task}, timeout=5)
+    task.cancel()
+    assert done and task.cancelled()
