@@ -69,6 +69,26 @@ class Api:
         """What it is now, None if there is none or it was changed meanwhile. `apply` is server-side apply."""
         return self._ask("PATCH", path, query, body=body, content=_PATCH[kind], absent=(404, 409))
 
+    def delete(self, path: str, grace: int | None = None) -> bool:
+        """Whether there was one. It may be there for a while, until its finalizers and its containers are done.
+        `grace`: seconds that a pod's containers get between SIGTERM and SIGKILL; 0 is without warning."""
+        query = {} if grace is None else {"gracePeriodSeconds": str(grace)}
+        return self._ask("DELETE", path, {"propagationPolicy": "Background", **query}, absent=(404,)) is not None
+
+    def text(self, path: str, **query: str) -> str:
+        """What is no document: a container's log. Empty if there is none, or none yet (400). Never more than the
+        `limitBytes` that is asked for."""
+        response = self._send("GET", path, query, None, "*/*", JSON, DEADLINE)
+        try:
+            data: bytes = response.read()
+        except (HTTPError, OSError) as error:
+            raise _away(error) from None
+        if response.status in (400, 404):
+            return ""
+        if response.status != 200:
+            raise _refusal(response.status)
+        return data.decode("utf-8", "replace")
+
     def watch(self, path: str, seconds: int, **query: str) -> Iterator[Document]:
         """Events {"type", "object"} for at most `seconds`; it may end at any time, and then a list is due."""
         asked = {"watch": "true", "timeoutSeconds": str(seconds), **query}

@@ -22,13 +22,14 @@ VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DEL
 
 class ApiServer:
     found: tuple[Path, dict[str, str]]
-    """`tokens`: token -> service account "namespace/name". `away`: every request is answered with 503. `issued`:
+    """`tokens`: token -> service account "namespace/name". `logs`: "namespace/pod" -> its log. `away`: every request is answered with 503. `issued`:
     service account -> the token a TokenRequest for it brings; `requested`: the audiences asked for. `ports`: where a
     port of a pod ("namespace/name", port) really leads; one that leads nowhere is refused by the pod."""
 
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.cluster = cluster
         self.tokens: dict[str, str] = {}
+        self.logs: dict[str, str] = {}
         self.issued: dict[str, str] = {}
         self.requested: list[list[str]] = []
         self.ports: dict[tuple[str, int], int] = {}
@@ -128,6 +129,10 @@ class ApiServer:
             return self.cluster.watch(group, plural, namespace, selector, float(query["timeoutSeconds"]))
         if verb == "list":
             return _page(self.cluster.list(group, plural, namespace, selector), query)
+        if verb == "get" and (plural, part) == ("pods", "log"):
+            if (text := self.logs.get(f"{namespace}/{key[3]}")) is None:
+                raise Refusal(404)
+            return text[: int(query.get("limitBytes") or 1 << 20)]
         if verb == "get":
             return self.cluster.get(key)
         if verb == "delete":
@@ -172,6 +177,13 @@ def _page(found: list[Document], query: dict[str, str]) -> Document:
     return {"kind": "List", "metadata": {"continue": more}, "items": found[first : first + limit]}
 
 
+def _encoded(found: Document | str) -> tuple[str, bytes]:
+    """A log is text, all else is a document."""
+    return (
+        ("text/plain", found.encode()) if isinstance(found, str) else ("application/json", json.dumps(found).encode())
+    )
+
+
 def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 30
@@ -195,10 +207,10 @@ def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
             else:
                 self._stream(found)
 
-        def _document(self, code: int, document: Document) -> None:
-            data = json.dumps(document).encode()
+        def _document(self, code: int, document: Document | str) -> None:
+            kind, data = _encoded(document)
             self.send_response(code)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

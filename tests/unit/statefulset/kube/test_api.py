@@ -78,3 +78,19 @@ def test_nobody_there(tmp_path: Path) -> None:
     server.stop()
     with pytest.raises(AwayError, match="cannot be reached"):
         Api(in_cluster(folder, env)).create(MAPS, made("c"))
+
+
+def test_delete(api: Api) -> None:
+    api.create(MAPS, made("a"))
+    assert api.delete(f"{MAPS}/a", grace=0) and api.get(f"{MAPS}/a") is None
+    assert not api.delete(f"{MAPS}/a")
+
+
+def test_a_log_is_text_and_none_yet_is_empty(api: Api, server: ApiServer) -> None:
+    path = "/api/v1/namespaces/shop/pods/web/log"
+    assert api.text(path, container="app") == ""
+    server.logs["shop/web"] = 'one\n{"two": 2}\n'
+    assert api.text(path, container="app", limitBytes="5") == "one\n{"
+    server.away = True
+    with pytest.raises(AwayError, match="503"):
+        api.text(path)
