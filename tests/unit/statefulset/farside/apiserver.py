@@ -202,7 +202,7 @@ def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
             if found is None or isinstance(found, socket.socket):
                 self.close_connection = True
                 websocket.forward(self, found, int(dict(parse_qsl(urlsplit(self.path).query))["ports"]))
-            elif isinstance(found, dict):
+            elif isinstance(found, dict | str):
                 self._document(201 if self.command == "POST" else 200, found)
             else:
                 self._stream(found)
