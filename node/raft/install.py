@@ -30,6 +30,11 @@ class Transfer:
     acked: int = 0
     moved_at: float = 0.0
 
+    def again(self, now: float) -> None:
+        """On from what is acknowledged. Of a file that is there whole the last piece is sent once more: what is missing
+        is the word that it was installed, and nothing else would ask for it."""
+        self.sent, self.moved_at = min(self.acked, max(0, self.meta.size - CHUNK)), now
+
 
 class Install(Replication):
     """`installing` is the received snapshot that the driver is verifying and loading, if any."""
@@ -50,7 +55,7 @@ class Install(Replication):
             # if a newer snapshot has replaced the file meanwhile.
             if transfer.meta != meta:
                 transfer = progress.transfer = Transfer(meta)
-            transfer.sent, transfer.moved_at = transfer.acked, now
+            transfer.again(now)
         while transfer.sent < transfer.meta.size and transfer.sent - transfer.acked < WINDOW:
             data = self.snapshots.read(transfer.meta, transfer.sent, CHUNK)
             if not data:
@@ -72,7 +77,7 @@ class Install(Replication):
     def reset_transfer(self, progress: Progress) -> None:
         transfer: Transfer | None = progress.transfer
         if transfer is not None:
-            transfer.sent, transfer.moved_at = transfer.acked, self.clock.now()
+            transfer.again(self.clock.now())
 
     def on_snapshot_response(self, sender: str, message: Message) -> None:
         progress = self._progress_of(sender, message)

@@ -151,6 +151,9 @@ class Replication(Election):
                 self.send_snapshot(member, progress)
                 sent = False
             else:
+                # No transfer is under way to one who can be served from the log; a forgotten one would keep the
+                # answers to heartbeats from being heard.
+                progress.transfer = None
                 sent = self._send_entries(member, progress, shared)
             commit = min(self.commit_index, progress.match)
             # A follower delivers what is committed: it is told at once, not with the next heartbeat that is due.
@@ -207,9 +210,11 @@ class Replication(Election):
     def peer_connected(self, member: str) -> None:
         super().peer_connected(member)
         if self.leading and member in self.progress:
-            # What was in flight on the old connection is lost: go on after what was acknowledged.
+            # What was in flight on the old connection is lost: go on after what was acknowledged, or with the snapshot
+            # that was under way.
             progress = self.progress[member]
-            progress.rewind(progress.match + 1 if progress.match else self.log.last_index + 1, self.seq)
+            known = progress.match or progress.transfer is not None
+            progress.rewind(progress.match + 1 if known else self.log.last_index + 1, self.seq)
             self.reset_transfer(progress)
 
     # -- answers -------------------------------------------------------------------------------------------------

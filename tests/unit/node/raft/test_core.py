@@ -10,6 +10,7 @@ import pytest
 from node.errors import Fatal
 from node.raft import codec
 from node.raft.core import Core
+from node.raft.install import CHUNK
 from node.raft.log import Log
 from node.raft.ports import SnapshotMeta, Timing
 
@@ -347,3 +348,44 @@ def test_a_full_proposal_queue_is_refused_and_nothing_is_lost(rig: Rig, monkeypa
     last = rig.core.log.last_index
     rig.step(flush=True)
     assert rig.core.log.last_index == last + 2
+
+
+class OneSnapshot(NoSnapshots):
+    """Three pieces of a file that covers the log so far."""
+
+    def __init__(self, meta: SnapshotMeta) -> None:
+        self.meta = meta
+
+    def latest(self) -> SnapshotMeta | None:
+        return self.meta
+
+    def read(self, meta: SnapshotMeta, offset: int, size: int) -> bytes:
+        return bytes(min(size, meta.size - offset))
+
+
+@pytest.mark.parametrize("reconnected", [False, True])
+def test_the_lost_word_that_a_snapshot_was_installed_is_asked_for_again(rig: Rig, reconnected: bool) -> None:
+    """Found by seed 2876: every piece was acknowledged, the last answer was lost, and no message left for ever."""
+    rig.lead()
+    core, progress = rig.core, rig.core.progress["b.1"]
+    core.log.compact_to(core.log.last_index)
+    meta = SnapshotMeta(core.log.last_index, core.term, core.config.packed(), 3 * CHUNK - 5, b"1234")
+    core.snapshots = OneSnapshot(meta)
+    progress.next, progress.match = 1, 0
+    sent = [m for to, m in rig.step() if m["type"] == "install_snapshot"]
+    assert [m["offset"] for m in sent] == [0, CHUNK, 2 * CHUNK]
+    rig.receive(
+        "b.1", type="snapshot_response", term=1, seq=sent[-1]["seq"], meta=meta.packed(), offset=meta.size, done=False
+    )
+    assert "install_snapshot" not in rig.kinds(rig.step())
+    if reconnected:
+        core.peer_disconnected("b.1")
+        core.peer_connected("b.1")
+    else:
+        rig.clock.time += core.timing.election_max * 3
+        for member in ("b.1", "c.1"):
+            core.progress[member].heard_at = rig.clock.time
+    again = [m for to, m in rig.step() if m["type"] == "install_snapshot"]
+    assert [m["offset"] for m in again] == [2 * CHUNK - 5]
+    rig.receive("b.1", type="snapshot_response", term=1, seq=0, meta=meta.packed(), offset=meta.size, done=True)
+    assert progress.match == meta.index and progress.transfer is None
