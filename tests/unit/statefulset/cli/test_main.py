@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import socket
 import ssl
 import subprocess
@@ -55,6 +56,8 @@ def at_a_terminal(safe, args: list[str], typed: list[tuple[bytes, bytes]]) -> tu
     """Runs `safe` with a terminal; types each text when the terminal shows what goes before it."""
     child, descriptor = pty.fork()
     if child == 0:
+        # As a person's shell starts it: what runs in the background of a script inherits an ignored Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execve(sys.executable, [sys.executable, "-m", "statefulset.cli", *args], safe.env)
     everything = b""
     for expected, text in typed:
