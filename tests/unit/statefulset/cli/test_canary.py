@@ -1,10 +1,12 @@
-"""Plants a value, walks every path and every error path, and searches all that server and CLI wrote for it."""
+"""Plants a value, walks every path and every error path, and searches all that server and CLI wrote for it: answers,
+logs, the audit file, and what a scrape of the metrics gets afterwards."""
 
 from __future__ import annotations
 
 import base64
 import http.client
 import json
+import logging
 import os
 import socket
 import ssl
@@ -13,11 +15,17 @@ import urllib.parse
 
 import pytest
 
+from node import audit
+from node.clock import SystemClock
 from node.errors import Fatal, Rejected, Retry
+from node.sink import AppendFile
+from statefulset.cli import chains
 
 CORE = f"K4NARY{os.urandom(9).hex()}"
 VALUE = b"\xff" + CORE.encode() + b"\n\0"
 B64 = base64.b64encode(VALUE).decode()
+KEY = bytes(range(32))
+"""Of the chain of the audit file."""
 
 
 def traces(text: bytes) -> list[str]:
@@ -65,18 +73,60 @@ class Everything:
         assert not {what: shapes for what, shapes in shown.items() if shapes}
 
 
+def scraped(server, tls) -> bytes:
+    """What monitoring gets of the server now."""
+    port = int(server.url.rsplit(":", 1)[1])
+    connection = http.client.HTTPSConnection("localhost", port, context=tls.client, timeout=30)
+    connection.request("GET", "/metrics", headers={"Authorization": "Bearer good-token"})
+    response = connection.getresponse()
+    text = response.read()
+    connection.close()
+    assert response.status == 200 and b'raftsafe_audit_lines_total{to="SAFE_AUDIT_FILE"}' in text, text
+    return text
+
+
+def ended(path) -> bytes:
+    """The audit file after its end, when it is whole and says more than that it began."""
+    assert audit.uninstall(30)
+    text = path.read_bytes()
+    found = chains.follow(text.decode().splitlines(), [KEY])
+    assert (found.chains, found.open, found.other) == (1, 0, 0) and found.lines > 2, text
+    return text
+
+
 @pytest.fixture
-def everything(logged, capfd):
+def audit_file(tmp_path):
+    path = tmp_path / "audit.log"
+    audit.install("safe-0", KEY, {"SAFE_AUDIT_FILE": AppendFile(path)}, SystemClock())
+    yield path
+    audit.uninstall(30)
+
+
+@pytest.fixture
+def everything(logged, capfd, server, tls, audit_file):
     everything = Everything()
     yield everything
+    everything.add("metrics", scraped(server, tls))
+    everything.add("audit file", ended(audit_file))
+    logging.getLogger("node").debug("the last line")
     print("the end", file=sys.stderr)
     captured = capfd.readouterr()
     everything.add("log of the server", "\n".join(logged.lines).encode())
     everything.add("standard output of the server", captured.out.encode("utf-8", "surrogateescape"))
     everything.add("standard error of the server", captured.err.encode("utf-8", "surrogateescape"))
-    assert any("audit" in line for line in logged.lines), "the log was not captured"
+    assert any("the last line" in line for line in logged.lines), "the log was not captured"
     assert "the end" in captured.err
     everything.check()
+
+
+def test_a_leak_into_audit_and_metrics_would_be_found(server, tls, audit_file):
+    audit.AuditLog("safe-0", SystemClock()).emit("test.leak", "nobody", {"code": B64}, known=True)
+    shown = {}
+    try:
+        shown = {"metrics": traces(scraped(server, tls)), "audit file": traces(ended(audit_file))}
+    finally:
+        del audit._refused["test.leak", B64]
+    assert shown == {what: ["base64", "base64, one byte in"] for what in ("metrics", "audit file")}
 
 
 def run(everything: Everything, safe, *args: str, code: int, **more) -> None:
