@@ -39,6 +39,8 @@ def _serve(settings: Settings) -> int:
     from sidecar import memory
 
     memory.conceal()
+    if memory.swap_is_on():
+        _say("this machine has swap, which may hold values: memory is not locked here, see sidecar/DESIGN.md")
     memory.one_resolver_thread()
     from sidecar import client, volume
     from sidecar.files import Files

@@ -27,6 +27,16 @@ def conceal() -> None:
         _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def swap_is_on(swaps: str = "/proc/swaps") -> bool:
+    """Whether this machine has somewhere to swap to; the first line of the file is its heading (proc(5)). False if the
+    kernel does not say, as one without swap does."""
+    try:
+        with open(swaps, "rb") as file:
+            return len(file.readlines()) > 1
+    except OSError:
+        return False
+
+
 def code_ranges(lines: Iterable[str]) -> list[tuple[int, int]]:
     """(start, end) of the mapped program code in the lines of /proc/self/maps.
 

@@ -51,3 +51,31 @@ def test_resolver_threads_can_still_be_set_by_hand(monkeypatch):
     import os
 
     assert os.environ["UV_THREADPOOL_SIZE"] == "3"
+
+
+def test_swap_is_seen(tmp_path):
+    swaps = tmp_path / "swaps"
+    heading = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+    swaps.write_text(heading)
+    assert not memory.swap_is_on(str(swaps))
+    swaps.write_text(heading + "/dev/sda2                               partition\t8388604\t0\t-2\n")
+    assert memory.swap_is_on(str(swaps))
+    assert not memory.swap_is_on(str(tmp_path / "none"))
+
+
+def test_a_sidecar_says_that_there_is_swap(tmp_path):
+    code = (
+        "import sys\nfrom sidecar import memory, __main__ as program, volume\n"
+        "real = memory.swap_is_on\nmemory.swap_is_on = lambda: real(sys.argv[1])\n"
+        "sys.exit(program.run(['run'], {'SAFE_NODES': 'localhost:1', 'SAFE_CA_FILE': '/x', 'SAFE_TOKEN_FILE': '/x',"
+        " 'SAFE_TARGET': sys.argv[2]}))"
+    )
+    swaps = tmp_path / "swaps"
+    for areas, said in (("", False), ("/dev/sda2 partition 8388604 0 -2\n", True)):
+        swaps.write_text("Filename Type Size Used Priority\n" + areas)
+        # A folder of /proc is no place in memory: that is where it ends.
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(swaps), "/proc/self"], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 2 and "not in memory" in done.stderr, done.stderr
+        assert ("this machine has swap" in done.stderr) is said
