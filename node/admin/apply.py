@@ -56,6 +56,7 @@ class Apply(Values):
         bodies.query(request)
         with await self._limits.body(request) as data:
             declared = tuple(map(self._unsealed, bodies.apply(data)))
+            context.current().grants = {one.name: {"set": one.grants} for one in declared if one.grants is not None}
             context.current().several = tuple((one.name, None) for one in declared)
             await self._allowed(declared)
             for number in range(TRIES):

@@ -11,9 +11,12 @@ from typing import Final
 
 from node.admin.context import Context
 from node.audit import AuditLog
+from node.store.commands import is_grant
 
 GROUPS: Final = 32
 """Groups of a person in one line; some identity providers send hundreds."""
+GRANTS: Final = 64
+"""Workloads in one line, of each kind; a secret may have 4096."""
 
 
 class Audit(AuditLog):
@@ -40,4 +43,8 @@ class Audit(AuditLog):
             "took_ms": took_ms,
             "request_id": context.request_id,
         }
+        for what, grants in context.grants.get(name or "", {}).items():
+            # Only what is a grant by its form: anything else may be a value in the wrong place.
+            fields[f"grants_{what}"] = [grant for grant in grants if is_grant(grant)][:GRANTS]
+            fields[f"grants_{what}_count"] = len(grants)
         self.emit(f"admin.{context.action}", context.remote, fields, known=context.subject is not None)

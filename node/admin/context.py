@@ -36,6 +36,8 @@ class Context:
     index: int | None = None
     several: tuple[tuple[str, int | None], ...] = ()
     """(name, version) of each secret, of an action on several."""
+    grants: dict[str, dict[str, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
+    """Of a secret, by its name: to whom it is `added`, from whom `removed`, or what all its grants are `set` to."""
     reason: str | None = None
     """Why it was refused, in the words of the answer: these name no value (node.errors)."""
 

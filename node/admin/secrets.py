@@ -66,6 +66,8 @@ class Secrets:
             body = bodies.put(data)
             if body.grants is not None:
                 await auth.require(self._services, GRANT, name)
+            if body.grants is not None:
+                context.current().grants[name] = {"set": body.grants}
             write_id = clock.token(WRITE_ID)
             generation, sealed = self._services.keyring.seal_value(name, write_id, body.fields)
             command = commands.Put(
@@ -159,6 +161,7 @@ class Secrets:
         bodies.query(request)
         with await self._limits.body(request) as data:
             body = bodies.grants(data)
+        context.current().grants[name] = {"added": body.add, "removed": body.remove}
         todo: list[commands.Command] = []
         if body.add:
             todo.append(commands.Grant(**self._base(request, "add"), name=name, grants=body.add))

@@ -58,7 +58,9 @@ def verify(log: TextIO, key_files: tuple[Path, ...], rotated: bool, as_json: boo
     if as_json:
         output.say_json({"ok": True, "genuine": bool(keys), **dataclasses.asdict(found)})
         return
-    output.say(f"ok: {found.lines} audit lines in {found.chains} chains, none missing, none changed")
+    output.say(
+        f"ok: {found.lines} audit lines in {found.chains} chains, within each of them none missing, none changed"
+    )
     output.say("each is genuine under the given key" if keys else "not checked for forgery: no --key was given")
     for count, what in (
         (found.open, "chains have no end: still written, killed, or cut off"),

@@ -311,3 +311,18 @@ async def test_bodies_of_the_wrong_kind(api):
         assert answer.status == status, (headers, answer.body)
         assert answer.json["hint"] or answer.json["detail"]
     assert len(api.node.store) == 0
+
+
+async def test_the_audit_line_says_who_got_it_and_who_lost_it(api, audited):
+    """Giving a secret to everybody and taking it back were the same line."""
+    await api.call("PUT", "/v1/secrets/a/b", {"fields": {"value": "cw=="}, "grants": ["a/one"]})
+    await api.call("POST", "/v1/secrets/a/b/grants", {"add": ["*/*"]})
+    await api.call("POST", "/v1/secrets/a/b/grants", {"remove": ["*/*", "pasted value"]})
+    found = [
+        {key: line[key] for key in line if key.startswith("grants_")}
+        for line in audited
+        if line["event"] in ("admin.secret.put", "admin.secret.grants")
+    ]
+    assert found[0] == {"grants_set": ["a/one"], "grants_set_count": 1}
+    assert found[1]["grants_added"] == ["*/*"] and found[1]["grants_removed"] == []
+    assert found[2]["grants_removed"] == ["*/*"] and found[2]["grants_removed_count"] == 2
