@@ -8,6 +8,7 @@ has stopped reading stop the store (node.sink). node.chain makes a line that was
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -19,7 +20,7 @@ from typing import Any, Final
 
 from node.chain import Chain
 from node.clock import Clock
-from node.sink import Sink, Stream
+from node.sink import AppendFile, Sink, Stream
 
 log = logging.getLogger("audit")
 
@@ -34,13 +35,17 @@ _refused: Counter[tuple[str, str]] = Counter()
 def install(node: str, key: bytes, streams: Mapping[str, Stream], clock: Clock) -> None:
     """Send the lines to each of `streams` (by name: standard output in a pod, a file) and to nothing else. Without any
     they are records of the logger "audit" at INFO. Each has a chain of its own, since each may have lost other lines;
-    its first line says which node, which start of the machine and which key it is. `key`: 32 bytes, of the chain."""
+    its first line says which node, which start of the machine and which key it is, and in a file which line was the
+    last before it (`after`; null in a new one). `key`: 32 bytes, of the chain."""
     global _sinks
     begin = {"event": "audit.begin", "at_ms": clock.wall_ms(), "node": node, "boot": _boot(), "pid": os.getpid()}
     made = []
     for name, stream in streams.items():
         made.append(Sink(stream, Chain(f"{node}.{clock.token(8).hex()}", key), name))
-        made[-1].put(json.dumps({**begin, "key": key_id(key), "to": name}))
+        first = {**begin, "key": key_id(key), "to": name}
+        if isinstance(stream, AppendFile):
+            first["after"] = None if stream.last is None else dataclasses.asdict(stream.last)
+        made[-1].put(json.dumps(first))
     _sinks = tuple(made)
 
 

@@ -12,12 +12,13 @@ import contextlib
 import json
 import logging
 import os
+import stat
 import threading
 import time
 from pathlib import Path
 from typing import Final, Protocol
 
-from node.chain import Chain
+from node.chain import Chain, Place, last
 from node.errors import Fatal
 
 QUEUE: Final = 16 << 20
@@ -28,6 +29,8 @@ RETRY: Final = 1.0
 """Seconds between two tries at a stream that refuses."""
 STUCK: Final = 5.0
 """Seconds a write may take before it is called stuck: longer than any pause of a disk that is alive."""
+TAIL: Final = 1 << 20
+"""Bytes at the end of a file in which its last whole line is looked for: many times the longest line."""
 
 
 class Stream(Protocol):
@@ -56,7 +59,8 @@ class Output:
 
 
 class AppendFile(Output):
-    """A file that is appended to, 0600, opened anew when it was moved away (log rotation)."""
+    """A file that is appended to, 0600, opened anew when it was moved away (log rotation). `last`: the last audit line
+    that was in it when this process opened it."""
 
     def __init__(self, path: Path) -> None:
         """Raises Fatal when it cannot be opened: an audit log that was asked for and is not there is no setting that
@@ -64,14 +68,20 @@ class AppendFile(Output):
         self._path = path
         try:
             super().__init__(self._open())
+            found = os.fstat(self._handle)
+            regular = stat.S_ISREG(found.st_mode)
+            tail = os.pread(self._handle, TAIL, max(0, found.st_size - TAIL)) if regular else b""
         except OSError as error:
-            raise Fatal(
-                f"SAFE_AUDIT_FILE {path} cannot be opened for appending: {error.strerror}",
-                hint="name a regular file, or none yet, in a folder this process may write to",
-            ) from None
+            raise _unusable(path, error.strerror) from None
+        if not regular:
+            raise _unusable(path, "it is not a regular file")
+        self.last: Place | None = last(tail)
+        if tail and not tail.endswith(b"\n"):
+            self._rest = b"\n"  # a line torn by a kill or a crash keeps to itself
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        # Read as well: what was there is named by the first line. A FIFO opened so does not wait for a reader.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(self._path, flags, 0o600)
 
     def flush(self) -> None:
@@ -87,6 +97,13 @@ class AppendFile(Output):
         except FileNotFoundError:
             return True
         return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
+
+
+def _unusable(path: Path, why: str | None) -> Fatal:
+    return Fatal(
+        f"SAFE_AUDIT_FILE {path} cannot be opened for appending: {why}",
+        hint="name a regular file, or none yet, in a folder this process may write to",
+    )
 
 
 class Sink:

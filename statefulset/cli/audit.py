@@ -42,6 +42,9 @@ def verify(log: TextIO, key_files: tuple[Path, ...], rotated: bool, as_json: boo
     Lines of several nodes, prefixes and lines that are no audit lines may be among them. Without --key it shows what
     got lost, but not what somebody forged who can write to the log; with it nobody can who has not got the root key or
     the audit key. What was cut off at the end shows as a chain without an end, as after a kill.
+
+    In a file every start of a node names the last line before it, so that a start that is missing as a whole, or whose
+    end was cut off, shows. Standard output cannot be read back by the node: there each start stands for itself.
     """
     keys = [_key(path) for path in key_files]
     try:
@@ -65,6 +68,8 @@ def verify(log: TextIO, key_files: tuple[Path, ...], rotated: bool, as_json: boo
     for count, what in (
         (found.open, "chains have no end: still written, killed, or cut off"),
         (found.begun_before, "chains began before this log"),
+        (found.linked, "starts follow the one before them in the same file"),
+        (found.unlinked, "starts name no line before them: on standard output, in a new file, or rotated away"),
         (found.left_out, "lines were left out by the nodes themselves, for want of room"),
         (found.repeated, "lines stand there twice"),
         (found.other, "other lines"),

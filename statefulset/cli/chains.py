@@ -3,6 +3,7 @@
 Why it exists: node.chain links each line to the one before, and this is the other end of it: what is missing, changed,
 made up or put elsewhere is found. Lines of several nodes and starts may be mixed, with each other and with other lines,
 as `kubectl logs` prints them.
+In a file each start names the last line before it, so a start that was taken out as a whole is found too.
 What it refuses to do: call a log genuine without the key. Without it, it says only that nothing was lost on the way.
 """
 
@@ -12,7 +13,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +35,15 @@ class _BreakError(Exception):
     """Why, in a sentence."""
 
 
+@dataclass(frozen=True)
+class _Begin:
+    """Of a chain: where it stands, whether it was written to a file, and the line that was the last one there."""
+
+    line: int
+    file: bool
+    after: tuple[str, int, str] | None
+
+
 @dataclass
 class _Chain:
     hashes: list[str] = field(default_factory=list)
@@ -41,13 +51,15 @@ class _Chain:
     first: int = 0
     key: bytes | None = None
     ended: bool = False
+    begin: _Begin | None = None
 
 
 @dataclass
 class Found:
     """What is in a log without a break. `open`: chains without an end, of a node that still runs or was killed; where
     neither is so, somebody cut them off. `left_out`: lines the nodes say they had no room for. `other`: no audit lines.
-    `begun_before`: chains whose beginning is not here."""
+    `begun_before`: chains whose beginning is not here. `linked`: starts whose line before is here; `unlinked`: those
+    that name none, as on standard output and in a new file, or one that was rotated away."""
 
     lines: int = 0
     chains: int = 0
@@ -56,6 +68,8 @@ class Found:
     repeated: int = 0
     other: int = 0
     begun_before: int = 0
+    linked: int = 0
+    unlinked: int = 0
 
 
 def follow(lines: Iterable[str], keys: Sequence[bytes] = (), *, rotated: bool = False) -> Found:
@@ -74,6 +88,8 @@ def follow(lines: Iterable[str], keys: Sequence[bytes] = (), *, rotated: bool = 
                 raise BrokenError(number, name, why)
             chains[name] = _Chain(first=seq)
         try:
+            if seq == 0 and chains[name].begin is None:
+                chains[name].begin = _begin(number, match[1])
             if _add(chains[name], seq, match, keys):
                 found.lines += 1
                 found.left_out += _left_out(match[1])
@@ -84,7 +100,56 @@ def follow(lines: Iterable[str], keys: Sequence[bytes] = (), *, rotated: bool = 
     found.chains = len(chains)
     found.open = sum(not chain.ended for chain in chains.values())
     found.begun_before = sum(chain.first > 0 for chain in chains.values())
+    found.linked = _link(chains, rotated=rotated)
+    found.unlinked = found.chains - found.begun_before - found.linked
     return found
+
+
+def _begin(number: int, text: str) -> _Begin:
+    """From the first line of a start. In a file it has `after`: null, or chain, number and hash of the line before."""
+    try:
+        line = json.loads(text + "}")
+        after = line.get("after")
+        place = None if after is None else (str(after["chain"]), int(after["seq"]), str(after["hash"]))
+        return _Begin(number, "after" in line, place)
+    except (ValueError, TypeError, LookupError):
+        raise _BreakError("its first line is not what a node writes") from None
+
+
+def _link(chains: Mapping[str, _Chain], *, rotated: bool) -> int:
+    """How many starts are linked to the one before. Raises BrokenError where that is missing or another."""
+    linked, followers = 0, dict[str, str]()
+    nodes: set[str] = set()
+    for name, chain in chains.items():
+        node = name.rpartition(".")[0]
+        if chain.begin is None or chain.begin.after is None:
+            if chain.begin is None or chain.begin.file:
+                nodes.add(node)
+            continue
+        before, seq, digest = chain.begin.after
+        if before in chains:
+            why = _end(before, chains[before], seq, digest)
+            linked += 1
+        elif rotated and node not in nodes:
+            why = ""
+        else:
+            why = f"the start before it, chain {before}, is missing as a whole"
+            why += "" if rotated else "; if it was rotated away, say --rotated"
+        if not why and followers.setdefault(before, name) != name:
+            why = f"it follows chain {before}, as chain {followers[before]} does: one of them was taken out of its file"
+        if why:
+            raise BrokenError(chain.begin.line, name, why)
+        nodes.add(node)
+    return linked
+
+
+def _end(before: str, chain: _Chain, seq: int, digest: str) -> str:
+    """Why the end of the chain before is not as it was when the next one began; "" if it is."""
+    if seq >= chain.first + len(chain.hashes):
+        return f"the end of the start before it is missing: chain {before} had lines up to {seq}"
+    if seq < chain.first or chain.hashes[seq - chain.first] != digest:
+        return f"it does not follow line {seq} of chain {before}: that was another one"
+    return ""
 
 
 def _add(chain: _Chain, seq: int, match: re.Match[str], keys: Sequence[bytes]) -> bool:

@@ -110,13 +110,22 @@ def test_after_sigterm_the_audit_file_is_whole_and_ended(audited: Audited, until
     assert audited.verified(killed)["open"] == 1 and "audit.end" not in audited.events(killed)
     audited.supervisor.end(stopped, signal.SIGTERM)
     found = audited.verified(stopped)
-    assert (found["chains"], found["open"]) == (2, 0)
+    assert (found["chains"], found["open"], found["linked"]) == (2, 0, 1)
 
     # And it can say otherwise: without its last line the end is missed, without another line the chain is broken.
     path = audited.audit_file(stopped)
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1]))
     assert audited.verified(stopped)["open"] == 1
+    # The same for a whole start, with and without the word that older lines are elsewhere: the third would follow it.
+    audited.again(stopped)
+    audited.wait_ready([stopped])
+    begun = [number for number, event in enumerate(audited.events(stopped)) if event == "audit.begin"]
+    whole = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(whole[: begun[1]] + whole[begun[2] :]))
+    for more in ([], ["--rotated"]):
+        broken = audited.safe("audit", "verify", str(path), *more)
+        assert broken.code == 1 and "is missing as a whole" in broken.err
     path.write_text("".join([*lines[:2], *lines[3:]]))
     broken = audited.safe("audit", "verify", str(path))
     assert broken.code == 1 and "is missing" in broken.err

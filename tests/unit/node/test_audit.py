@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 from node import audit
+from node.chain import hash_of
 from node.clock import SystemClock
+from node.sink import AppendFile
 
 
 def test_every_line_goes_to_every_stream_in_a_chain_of_its_own() -> None:
@@ -22,3 +25,15 @@ def test_every_line_goes_to_every_stream_in_a_chain_of_its_own() -> None:
         assert line["event"] == "x.y" and line["a"] == 1 and end["event"] == "audit.end"
         assert begin["chain"] == line["chain"] == end["chain"]
     assert found["one"][0]["chain"] != found["two"][0]["chain"]
+
+
+def test_a_start_names_the_last_line_before_it_in_the_same_file(tmp_path: Path) -> None:
+    path, begun = tmp_path / "audit.log", []
+    for _ in range(3):
+        audit.install("safe-0", bytes(32), {"out": io.StringIO(), "file": AppendFile(path)}, SystemClock())
+        assert audit.uninstall(10)
+        begun.append(path.read_bytes().splitlines()[-2:])
+    first, second, third = (json.loads(begin) for begin, _ in begun)
+    assert first["after"] is None
+    for (_, end), after in ((begun[0], second["after"]), (begun[1], third["after"])):
+        assert after == {"chain": json.loads(end)["chain"], "seq": 1, "hash": hash_of(end)}

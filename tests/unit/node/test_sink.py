@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from node import sink as module
-from node.chain import Chain
+from node.chain import Chain, Place, hash_of
 from node.errors import Fatal
 from node.sink import AppendFile, Output, Sink
 
@@ -161,3 +161,33 @@ def iter_all(handle: int) -> bytes:
         out += chunk
     os.close(handle)
     return out
+
+
+def test_a_file_tells_what_was_the_last_line_in_it(monkeypatch, tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    first = AppendFile(path)
+    assert first.last is None
+    assert Sink(first, Chain("a", KEY)).close(10)
+    again = AppendFile(path)
+    assert again.last == Place("a", 0, hash_of(path.read_bytes().splitlines()[-1]))
+    monkeypatch.setattr(module, "TAIL", 10)
+    assert AppendFile(path).last is None
+
+
+def test_a_line_that_a_crash_tore_does_not_swallow_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    assert Sink(AppendFile(path), Chain("a", KEY)).close(10)
+    whole = path.read_text()
+    path.write_text(whole + whole[:20])
+    file = AppendFile(path)
+    assert file.last is not None and file.last.seq == 0
+    assert Sink(file, Chain("b", KEY)).close(10)
+    one, torn, two = path.read_text().splitlines()
+    assert (one + "\n", torn, json.loads(two)["chain"]) == (whole, whole[:20], "b")
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for wrong in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
+        with pytest.raises(Fatal, match="SAFE_AUDIT_FILE"):
+            AppendFile(wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from node.chain import Chain
+from node.chain import Chain, last
 from statefulset.cli.chains import BrokenError, follow
 
 KEY, OTHER = b"k" * 32, b"o" * 32
@@ -87,6 +88,69 @@ def test_a_log_whose_beginning_was_rotated_away_and_lines_that_came_twice() -> N
     lines = chained()
     found = follow([*lines[3:], *lines[5:7]], [KEY], rotated=True)
     assert (found.begun_before, found.lines, found.repeated) == (1, 7, 2)
+
+
+def starts(count: int = 4, node: str = "safe-0", end: bool = True) -> list[Lines]:
+    """What `count` starts of a node write to one file."""
+    out = list[Lines]()
+    for number in range(count):
+        chain = Chain(f"{node}.{number}", KEY)
+        place = last("\n".join(line for lines in out for line in lines).encode())
+        begin = {"event": "audit.begin", "to": "file", "after": None if place is None else dataclasses.asdict(place)}
+        events = [begin, {"event": "x"}, {"event": "y"}, *([{"event": "audit.end"}] if end else [])]
+        out.append([chain.add(json.dumps(event)) for event in events])
+    return out
+
+
+def joined(*lines: Lines) -> Lines:
+    return [line for part in lines for line in part]
+
+
+@pytest.mark.parametrize("rotated", [True, False])
+@pytest.mark.parametrize("end", [True, False])
+def test_a_start_that_was_taken_out_as_a_whole_shows(rotated: bool, end: bool) -> None:
+    one, two, three, four = starts(end=end)
+    found = follow(joined(one, two, three, four), [KEY], rotated=rotated)
+    assert (found.chains, found.linked, found.unlinked) == (4, 3, 1)
+    for without in ([one, three, four], [one, two, four], [one[2:], three] if rotated else [one, three]):
+        with pytest.raises(BrokenError, match=r"chain safe-0\.[12], is missing as a whole"):
+            follow(joined(*without), [KEY], rotated=rotated)
+    # Those of another node and those on standard output say nothing about this file.
+    other = joined(*starts(2, "safe-1"))
+    assert follow(joined(other, chained(), one, two), [KEY], rotated=rotated).linked == 2
+
+
+def test_the_oldest_starts_may_be_elsewhere_and_must_be_said_to_be() -> None:
+    _, two, three, four = starts()
+    assert follow(joined(two, three, four), [KEY], rotated=True).unlinked == 1
+    assert follow(joined(two[2:], three), [KEY], rotated=True).linked == 1
+    with pytest.raises(BrokenError, match=r"line 1: chain safe-0\.1: .* say --rotated"):
+        follow(joined(two, three), [KEY])
+
+
+def test_the_end_of_a_start_that_was_cut_off_or_is_another_shows() -> None:
+    one, two, *_ = starts()
+    with pytest.raises(BrokenError, match=r"line 4: chain safe-0\.1: the end of .* had lines up to 3"):
+        follow(joined(one[:-1], two), [KEY])
+    other = Chain("safe-0.0", KEY)
+    same = [other.add(line[: line.index(', "chain": "safe')] + "}") for line in [*one[:3], one[2]]]
+    with pytest.raises(BrokenError, match=r"does not follow line 3 of chain safe-0\.0"):
+        follow(joined(same, two), [KEY])
+
+
+def test_of_two_starts_after_the_same_one_a_log_held_only_one() -> None:
+    one, two, *_ = starts(2)
+    chain = Chain("safe-0.other", KEY)
+    instead = [chain.add(line[: line.index(', "chain": "safe')] + "}") for line in two]
+    with pytest.raises(BrokenError, match=r"as chain safe-0\.1 does"):
+        follow(joined(one, two, instead), [KEY])
+
+
+def test_a_first_line_that_no_node_writes_is_a_break() -> None:
+    for after in ("5", '{"chain": "a"}', '{"chain": "a", "seq": "x", "hash": ""}'):
+        line = Chain("safe-0.a", KEY).add(f'{{"event": "audit.begin", "after": {after}}}')
+        with pytest.raises(BrokenError, match="not what a node writes"):
+            follow([line], [KEY])
 
 
 def test_the_command(safe, tmp_path: Path) -> None:
