@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
+from node import settings
 from node.errors import Fatal
-from node.settings import Address, load
+from node.settings import Address, Settings, load
 
 GOOD = {
     "SAFE_NAME": "safe-0",
@@ -148,3 +151,22 @@ def test_a_pod_beyond_safe_peers_dials_all_with_lower_ordinals() -> None:
 def test_a_template_that_cannot_work_is_refused(template: str) -> None:
     with pytest.raises(Fatal):
         load(POD | {"SAFE_PEER_TEMPLATE": template})
+
+
+def test_the_table_in_the_document_has_every_setting_and_its_default() -> None:
+    source = Path(settings.__file__)
+    table = re.findall(r"^\| (`SAFE_.*?) \| (.*?) \| .* \|$", (source.parent / "DESIGN.md").read_text(), re.MULTILINE)
+    variable = re.compile("SAFE_[A-Z_]*[A-Z]")
+    told = [name for first, _ in table for name in variable.findall(first)]
+    assert len(told) == len(set(told))
+    assert set(told) == set(variable.findall(source.read_text()))
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+    compared = set()
+    for name, default in table:
+        key = name.strip("`").removeprefix("SAFE_").lower()
+        if re.fullmatch("`[^`]+`", default) and key in defaults:
+            value = defaults[key]
+            text = f"{value:g}" if isinstance(value, float) else value
+            assert default.strip("`") == (",".join(text) if isinstance(text, tuple) else str(text)), name
+            compared.add(key)
+    assert compared >= {"admin_rate", "review_grace", "disk_stall", "cluster", "log_level", "server_names"}
