@@ -17,7 +17,7 @@ from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from statefulset.kube.objects import AwayError, ForbiddenError
+from statefulset.kube.errors import AwayError, ForbiddenError
 
 Document = dict[str, Any]
 DEADLINE: Final = (3.0, 10.0)
