@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -80,11 +82,11 @@ class Control:
         return self.process.wait(30)
 
 
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[ApiServer]:
-    """With the RBAC of the base and what an installation has made."""
+@contextlib.contextmanager
+def installed(folder: Path) -> Iterator[ApiServer]:
+    """An API server with the RBAC of the base and what an installation has made."""
     documents = manifests.load()
-    running = ApiServer(tmp_path, Cluster([each for each in documents if "Role" in each["kind"]]))
+    running = ApiServer(folder, Cluster([each for each in documents if "Role" in each["kind"]]))
     for document in documents:
         if document["kind"] == "MutatingWebhookConfiguration":
             running.cluster.put("admissionregistration.k8s.io", "mutatingwebhookconfigurations", document)
@@ -93,6 +95,12 @@ def api(tmp_path: Path) -> Iterator[ApiServer]:
     running.found = running.account("raftsafe/safe-control")
     yield running
     running.stop()
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[ApiServer]:
+    with installed(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture
@@ -108,3 +116,25 @@ def control(tmp_path: Path, api: ApiServer, request: pytest.FixtureRequest) -> I
     yield start
     for each in started:
         each.stop(signal.SIGKILL)
+
+
+@dataclasses.dataclass
+class Working:
+    """An installation with one replica at work."""
+
+    api: ApiServer
+    server: stores.Server
+    replica: Control
+
+
+@pytest.fixture(scope="module")
+def working(tmp_path_factory: pytest.TempPathFactory, tls: Any) -> Iterator[Working]:
+    """One for all tests that look at names of their own and leave it as they found it: a start takes seconds."""
+    folder = tmp_path_factory.mktemp("working")
+    server = stores.Server(tls).start()
+    server.node.raft.size = 3
+    with installed(folder) as api:
+        replica = Control(folder / "replica", api, server, tls, "safe-control-a")
+        yield Working(api, server, replica)
+        replica.stop(signal.SIGKILL)
+    server.stop()
