@@ -47,6 +47,7 @@ def apply(path: Path, as_json: bool, timeout: float) -> None:
     it is a secret itself; keep it in memory (/dev/shm) or name other files in it.
     """
     from statefulset.cli import declared
+    from statefulset.cli.client import APPLY
 
     beside = Path() if str(path) == "-" else path.parent
     data = _input(path)
@@ -56,7 +57,7 @@ def apply(path: Path, as_json: bool, timeout: float) -> None:
 
     body = declared.body(data, read_file)
     with options.client(timeout) as client:
-        answer = client.change("POST", "/v1/apply", body=body).data
+        answer = client.change("POST", APPLY, body=body).data
     if as_json:
         output.say_json(answer)
         return

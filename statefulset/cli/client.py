@@ -19,13 +19,15 @@ import httpx
 
 from statefulset.cli import output
 from statefulset.cli.connection import Connection
-from statefulset.cli.errors import AWAY, REFUSED, CliError, usage
+from statefulset.cli.errors import AWAY, REFUSED, CliError, spoken, usage
 from statefulset.cli.rounds import Failure, Rounds, Stop, Try, Wait
 
 CONNECT = 10.0
 """Seconds for a connection through an API server, which may be far away and has one to make itself."""
 ROUTE = "port-forwarding needs pods/portforward: get and create, which the ClusterRole raftsafe-connect gives"
 RETRIED = frozenset({429, 500, 502, 503, 504})
+APPLY = "/v1/apply"
+"""Its body comes from a file, whose keys are words without dashes before them."""
 
 
 class Answer:
@@ -160,7 +162,7 @@ class Client:
             return dataclasses.replace(failure, message=why, hint=ROUTE) if why else failure
         except (httpx.InvalidURL, UnicodeError):
             raise usage(f"{step.server} is not a usable URL", "write SAFE_SERVER as https://host:port") from None
-        answer = answer_of(response, called)
+        answer = answer_of(response, called, "" if path == APPLY else "--")
         if isinstance(answer, Answer):
             answer.span = (began, time.time() * 1000)
         return answer
@@ -185,8 +187,9 @@ def failure_of(error: httpx.TransportError, server: str) -> Failure:
     )
 
 
-def answer_of(response: httpx.Response, server: str) -> Answer | Failure:
-    """2xx is an Answer, what may pass is a Failure; a refusal is raised as CliError with exit code 1."""
+def answer_of(response: httpx.Response, server: str, mark: str = "--") -> Answer | Failure:
+    """2xx is an Answer, what may pass is a Failure; a refusal is raised as CliError with exit code 1. `mark`: before
+    the words that the caller wrote, where the node has its own for them."""
     try:
         data = response.json()
     except ValueError:
@@ -195,8 +198,12 @@ def answer_of(response: httpx.Response, server: str) -> Answer | Failure:
         return Answer(data, response.headers.get("Raftsafe-Stale") == "true", server)
     problem: dict[str, Any] = data if isinstance(data, dict) else {}
     code = str(problem.get("code") or ("internal" if response.status_code in RETRIED else "invalid"))
-    message = str(problem.get("detail") or f"{server} answered {response.status_code} and did not say why")
-    hint = str(problem.get("hint") or "" if problem else "is something else than the store behind this address?")
+    message = spoken(
+        str(problem.get("detail") or f"{server} answered {response.status_code} and did not say why"), mark
+    )
+    hint = spoken(
+        str(problem.get("hint") or "" if problem else "is something else than the store behind this address?"), mark
+    )
     request_id = str(problem.get("request_id") or "")
     if response.status_code in RETRIED or response.is_success:
         return Failure(

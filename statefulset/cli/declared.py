@@ -109,6 +109,8 @@ def _value(name: str, field: str, given: Any, read_file: ReadFile) -> bytes:
         data = given.encode("utf-8", "surrogatepass")
     elif isinstance(given, dict) and set(given) == {"file"} and isinstance(given["file"], str):
         data = read_file(given["file"])
+        if not data:
+            raise usage(f"the file for the field {field} of {name} is empty", 'write "" if it is to be empty')
     elif isinstance(given, dict) and set(given) == {"base64"} and isinstance(given["base64"], str):
         try:
             data = base64.b64decode("".join(given["base64"].split()), validate=True)

@@ -5,6 +5,7 @@ Why it exists: exit 0 means done, and nothing else does. What it refuses to do: 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 DONE: Final = 0
@@ -40,6 +41,21 @@ class CliError(Exception):
                 "exit_code": self.exit_code,
             }
         }
+
+
+_OPTIONS: Final = {
+    "not_before_ms": "not-before",
+    "expires_ms": "expires",
+    "if_version": "if-version",
+    "keep_window": "keep-window",
+}
+_KEYS: Final = re.compile(rf"\b(?:{'|'.join(_OPTIONS)})\b")
+_LOCAL: Final = "?consistency=local (safe: --local)"
+
+
+def spoken(text: str, mark: str = "--") -> str:
+    """What a node says of the keys of a request, in the words of who typed options; `mark`: what they begin with."""
+    return _KEYS.sub(lambda found: mark + _OPTIONS[found.group()], text).replace(_LOCAL, "--local")
 
 
 def usage(message: str, hint: str = "") -> CliError:

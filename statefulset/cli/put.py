@@ -7,6 +7,7 @@ What it refuses to do: take a value as an argument, or quote an argument that sh
 from __future__ import annotations
 
 import base64
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from sidecar.wire import names
 from statefulset.cli import formats, generate, moments, options, output, values
 from statefulset.cli.errors import usage
 
-NEVER = "a value is never an argument: give it on standard input, with --file, or at the prompt"
+NEVER = "a value is never an argument: give it at the prompt, with --file, or on standard input"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -44,14 +45,19 @@ class ValueCommand(click.Command):
         return rest
 
 
-def _not_empty(text: str) -> str:
-    if not text:
-        raise usage("the value is empty", "`--file /dev/null` makes an empty one; for a field, --from-file")
-    return text
+def _refuse_empty(field: str) -> None:
+    what = "the value" if field == names.PLAIN_FIELD else f"the value of the field {field}"
+    raise usage(f"{what} is empty", "nothing was sent; if it is to be empty, say --allow-empty")
 
 
-def _ask(field: str) -> str:
+def _ask(field: str, *, allow_empty: bool) -> str:
     """A hidden prompt, twice. The prompt goes to standard error, so that standard output stays the answer."""
+
+    def checked(text: str) -> str:
+        if not text and not allow_empty:
+            _refuse_empty(field)
+        return text
+
     label = "Value" if field == "value" else f"Value of {field}"
     answer = click.prompt(
         label,
@@ -59,7 +65,7 @@ def _ask(field: str) -> str:
         confirmation_prompt="Once more",
         default="",
         show_default=False,
-        value_proc=_not_empty,
+        value_proc=checked,
         err=True,
     )
     assert isinstance(answer, str)
@@ -119,6 +125,7 @@ SOURCES = (
         help="Add a field with a random value, as in 'password=[A-Za-z0-9]{32}'. Repeatable.",
     ),
     click.option("--show-generated", is_flag=True, help="Print what --generate made, FIELD=VALUE, to standard output."),
+    click.option("--allow-empty", is_flag=True, help="Take an empty value too; without it that is a mistake."),
 )
 WINDOW = (
     click.option(
@@ -158,21 +165,28 @@ class Given:
         from_json: Path | None,
         patterns: tuple[tuple[str, str], ...],
         show_generated: bool,
+        allow_empty: bool,
     ) -> None:
         stdin = sys.stdin.buffer if sys.stdin is not None else None
-        ask = _ask if sys.stdin is not None and sys.stdin.isatty() else None
+        ask = None
+        if sys.stdin is not None and sys.stdin.isatty():
+            ask = functools.partial(_ask, allow_empty=allow_empty)
         whole = [path for path in (from_env, from_json) if path is not None and str(path) == "-"]
         if len(whole) > 1 or (whole and (fields or file is not None)):
             raise usage("standard input is asked for twice", "give all but one of them as files")
         made = [(field, generate.make(pattern)) for field, pattern in patterns]
         others = list(made)
-        if from_dir is not None:
-            others += formats.from_folder(from_dir, values.LIMIT)
         if from_env is not None:
             others += formats.from_env(values.read(from_env, stdin, "--from-env-file"))
         if from_json is not None:
             others += formats.from_json(values.read(from_json, stdin, "--from-json"))
+        said = {field for field, _ in others}  # where an empty text stands written out
+        if from_dir is not None:
+            others += formats.from_folder(from_dir, values.LIMIT)
         self.data = values.gather(fields, from_files, file, stdin, ask, others)
+        for field, value in self.data.items():
+            if not value and not allow_empty and field not in said:
+                _refuse_empty(field)
         self.generated = dict(made)
         self.weak = [field for field, pattern in patterns if generate.bits(generate.parse(pattern)) < generate.WEAK]
         self.shown = show_generated
@@ -233,17 +247,20 @@ def put(
 ) -> None:
     """Write a secret: make it, or replace all its fields with a new version.
 
-    The value comes from standard input exactly as it is (a newline at the end is kept, nothing is added), from files,
-    from a pattern, or, at a terminal, from a hidden prompt. It is never an argument.
+    At a terminal it asks for the value, hidden, twice. Else the value is standard input exactly as it is (a newline at
+    the end is kept, nothing is added); or it comes from files, or from a pattern. It is never an argument, and has no
+    business in `echo VALUE | safe put` either: the shell keeps that line.
 
     \b
-      safe put payments/db --for payments/api            asks, hidden
+      safe put payments/db --for payments/api            asks
+      safe put payments/db < password.txt
       safe put payments/db --generate 'value=[A-Za-z0-9]{32}'
       safe put web/tls --from-file tls.crt=c.pem --from-file tls.key=k.pem --for web/nginx --expires 90d
       safe put web/env --from-env-file .env              one field for each line
 
     Without --not-before and --expires the new version is valid always, whatever the one before was; --keep-window
-    keeps it. Workloads that are granted it and run now have it in their files a moment after this command returns.
+    keeps it. An empty value is refused without --allow-empty: mostly it is what a command that failed has left.
+    Workloads that are granted it and run now have it in their files a moment after this command returns.
     """
     client = options.client(timeout)  # before the prompt: nobody should type a value to learn that a setting is missing
     given = Given(**sources)

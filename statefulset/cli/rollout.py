@@ -16,7 +16,7 @@ import click
 
 from statefulset.cli import options, output
 from statefulset.cli.cluster import merged, split, unreached
-from statefulset.cli.errors import AWAY
+from statefulset.cli.errors import AWAY, REFUSED, CliError
 
 if TYPE_CHECKING:
     from statefulset.cli.client import Client
@@ -59,6 +59,11 @@ class Look:
     def complete(self) -> bool:
         return self.current == len(self.counted) and not self.absent
 
+    @property
+    def expired(self) -> bool:
+        """Then waiting changes nothing: nobody gets it any more."""
+        return any(pod["reason"] == "expired" for pod in self.counted)
+
     def view(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -90,14 +95,14 @@ def together(answers: Sequence[dict[str, Any]], failures: Sequence[Failure] = ()
 
 
 def watch(client: Client, name: str, until: float) -> Look:
-    """Looks until it is complete or the time (monotonic, in seconds) has come, and at least once. Raises CliError:
-    refused (1), away (3)."""
+    """Looks until it is complete, or cannot be, or the time (monotonic, in seconds) has come, and at least once. Raises
+    CliError: refused (1), away (3)."""
     told = ""
     while True:
         answers, failures = split(client.ask_each(f"/v1/secrets/{name}/rollout"))
         look = together([answer.data for answer in answers], failures)
         left = until - time.monotonic()
-        if look.complete or left <= 0:
+        if look.complete or look.expired or left <= 0:
             return look
         if (line := _line(look)) != told:
             output.note(line)
@@ -157,7 +162,8 @@ def status(ctx: click.Context, name: str, wait: bool, timeout: float, as_json: b
     """Show how many pods have the newest version of a secret in their files, and why the others do not.
 
     Asks every server of SAFE_SERVER. Pods that are gone for two minutes, or are not granted the secret, are shown and
-    not waited for. Exit code 0: every pod has it; 3: not all of them, or not every node could be asked.
+    not waited for. Exit code 0: every pod has it; 1: nobody gets it any more, because it has expired or is deleted; 3:
+    not all of them yet, or not every node could be asked.
     """
     with options.client(10.0) as client:
         look = watch(client, name, time.monotonic() + timeout if wait else 0.0)
@@ -165,5 +171,8 @@ def status(ctx: click.Context, name: str, wait: bool, timeout: float, as_json: b
         output.say_json(look.view())
     else:
         _show(look)
+    if look.expired:
+        hint = f"put a new value, or `safe patch {name} --expires TIME` (or never)"
+        raise CliError(f"{name} has expired: no pod gets it any more", code="expired", exit_code=REFUSED, hint=hint)
     if not look.complete:
         ctx.exit(AWAY)

@@ -6,6 +6,8 @@ What it refuses to do: show a value that was not asked for with --reveal.
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -106,26 +108,30 @@ def get(
 @click.option(
     "--for", "workload", type=options.WORKLOAD, metavar="NAMESPACE/SERVICEACCOUNT", help="Only what this workload gets."
 )
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="No more than N. Default: all there are.")
+@click.option("--after", type=options.SECRET, metavar="NAMESPACE/NAME", help="Only names after this one.")
 @options.local_option
 @options.reading
 def list_(
-    namespace: str | None, prefix: str | None, workload: str | None, local: bool, as_json: bool, timeout: float
+    namespace: str | None,
+    prefix: str | None,
+    workload: str | None,
+    limit: int | None,
+    after: str | None,
+    local: bool,
+    as_json: bool,
+    timeout: float,
 ) -> None:
-    """List secrets with version, age and grants. Never values."""
-    found: list[dict[str, Any]] = []
-    params = {"limit": str(PAGE), **_consistency(local)}
-    params |= {key: text for key, text in (("namespace", namespace), ("prefix", prefix)) if text}
-    stale = False
+    """List secrets with version, age and grants, in the order of their names. Never values."""
+    given = {"namespace": namespace, "prefix": prefix, "after": after}
+    params = {key: text for key, text in given.items() if text} | _consistency(local)
+    # One more than asked for shows whether there are more.
     with options.client(timeout) as client:
-        while True:
-            answer = client.read("/v1/secrets", params)
-            found += [record for record in answer.data["secrets"] if _reaches(record["grants"], workload)]
-            stale = stale or answer.stale
-            if not answer.data["next"]:
-                break
-            params["after"] = answer.data["next"]
+        found, stale = _listed(client, params, workload, None if limit is None else limit + 1)
+    more = limit is not None and len(found) > limit
+    found = found[:limit]
     if as_json:
-        output.say_json({"secrets": found})
+        output.say_json({"secrets": found, "next": found[-1]["name"] if more else None})
     elif found:
         rows = [
             (
@@ -139,9 +145,27 @@ def list_(
         ]
         output.say(output.table(("NAME", "VERSION", "UPDATED", "VALID", "GIVEN TO"), rows))
     else:
-        some = namespace or prefix or workload
+        some = namespace or prefix or workload or after
         output.note("no secret matches" if some else "no secrets here yet; make one with `safe put NAMESPACE/NAME`")
+    if more and not as_json:
+        output.note(f"there are more; next: --after {found[-1]['name']}")
     _warn(stale)
+
+
+def _listed(
+    client: Client, params: dict[str, str], workload: str | None, wanted: int | None
+) -> tuple[list[dict[str, Any]], bool]:
+    """Page after page until there are `wanted` that reach the workload, or no more; and whether a page may be old."""
+    found: list[dict[str, Any]] = []
+    params = {**params, "limit": str(PAGE if wanted is None or workload else min(PAGE, wanted))}
+    stale = False
+    while True:
+        answer = client.read("/v1/secrets", params)
+        found += [record for record in answer.data["secrets"] if _reaches(record["grants"], workload)]
+        stale = stale or answer.stale
+        if not answer.data["next"] or (wanted is not None and len(found) >= wanted):
+            return found[:wanted], stale
+        params["after"] = answer.data["next"]
 
 
 def _done(answer: dict[str, Any], as_json: bool, text: str) -> None:
@@ -219,19 +243,28 @@ def grant(name: str, workloads: tuple[str, ...], as_json: bool, timeout: float) 
 def revoke(name: str, workloads: tuple[str, ...], as_json: bool, timeout: float) -> None:
     """Take a secret back from workloads: it goes from their files at once.
 
+    A grant is taken by the name it was given. Exit code 0: these grants are gone; a warning names each wildcard that
+    still reaches one of the workloads, and how to take that too. 1: one of them was not there; the others are gone.
+
     What a workload has read it knows: put a new value too, if it must not be used any more.
     """
     wanted = list(dict.fromkeys(workloads))
     with options.client(timeout) as client:
         before = _granted(client, name)
         answer = client.change("POST", f"/v1/secrets/{name}/grants", body={"remove": wanted}).data
-    problem, gone = unmet(name, wanted, before, answer["grants"])
+    came = came_of(wanted, before, answer["grants"])
+    still = [{"workload": workload, "grant": grant} for workload, grant in came.still]
     try:
-        if gone:
-            _done(answer, as_json, f"{name} is no longer given to {', '.join(gone)}")
-    finally:
-        if problem is not None:
-            raise problem
+        if came.taken:
+            _done({**answer, "still": still}, as_json, "\n".join(came.lines(name)))
+    finally:  # also when nobody reads what is printed
+        reached = [f"{workload} still gets {name}, through {grant}" for workload, grant in came.still]
+        for line, (_, grant) in zip(() if as_json else reached, came.still, strict=False):
+            output.note(f"warning: {line}; to take that too: safe revoke {name} {shlex.quote(grant)}")
+        if came.absent:
+            said = [f"{name} was not granted to {', '.join(came.absent)} by that name", *(reached if as_json else ())]
+            hint = f"`safe get {name}` shows its grants" + ("; the others are taken back" if came.taken else "")
+            raise CliError("; ".join(said), code="not_granted", exit_code=REFUSED, hint=hint)
 
 
 def _granted(client: Client, name: str) -> list[str]:
@@ -253,18 +286,34 @@ def _reaches(grants: Sequence[str], workload: str | None) -> bool:
     return workload is None or any(_covers(grant, workload) for grant in grants)
 
 
-def unmet(
-    name: str, workloads: Sequence[str], before: Sequence[str], after: Sequence[str]
-) -> tuple[CliError | None, list[str]]:
-    """What somebody who takes access away in a hurry must not miss, and the workloads that lost it for sure."""
-    absent = [workload for workload in workloads if workload not in before]
-    still = [(workload, grant) for workload in workloads for grant in after if _covers(grant, workload)]
+@dataclasses.dataclass(frozen=True)
+class Revoked:
+    """What came of taking grants back. `gone`: who lost it; `narrowed`: whose grant is gone and who still gets it;
+    `absent`: who had no grant by that name; `still`: (workload, grant) for each one named and each wildcard left."""
+
+    gone: tuple[str, ...]
+    narrowed: tuple[str, ...]
+    absent: tuple[str, ...]
+    still: tuple[tuple[str, str], ...]
+
+    @property
+    def taken(self) -> bool:
+        return bool(self.gone or self.narrowed)
+
+    def lines(self, name: str) -> list[str]:
+        """For people. Who still gets it is never said to have lost it."""
+        out = [f"{name} is no longer given to {', '.join(self.gone)}"] if self.gone else []
+        return out + [f"{name}: the grant to {workload} is taken back" for workload in self.narrowed]
+
+
+def came_of(workloads: Sequence[str], before: Sequence[str], after: Sequence[str]) -> Revoked:
+    """`before` and `after`: the grants."""
+    still = tuple((workload, grant) for workload in workloads for grant in after if _covers(grant, workload))
     reached = {workload for workload, _ in still}
-    gone = [workload for workload in workloads if workload not in absent and workload not in reached]
-    said = [f"{name} was not granted to {', '.join(absent)} by that name"] if absent else []
-    said += [f"{workload} still gets it through {grant}" for workload, grant in still]
-    if not said:
-        return None, gone
-    hint = f"see `safe get {name}`; revoke the grant by the name it was given"
-    code = "still_granted" if still else "not_granted"
-    return CliError("; ".join(said), code=code, exit_code=REFUSED, hint=hint), gone
+    held = [workload for workload in workloads if workload in before]
+    return Revoked(
+        gone=tuple(workload for workload in held if workload not in reached),
+        narrowed=tuple(workload for workload in held if workload in reached),
+        absent=tuple(workload for workload in workloads if workload not in before),
+        still=still,
+    )

@@ -92,7 +92,7 @@ class Context:
 
     def put(self, name: str, value: bytes) -> int:
         """`safe put` with the value on standard input; the version. Raises Failed unless it is the next one."""
-        done = self.safe("put", f"demo/{name}", "--for", GRANT, "--json", stdin=value)
+        done = self.safe("put", f"demo/{name}", "--for", GRANT, "--allow-empty", "--json", stdin=value)
         if done.code != 0:
             raise Failed(f"`safe put demo/{name}` to succeed", f"exit code {done.code}: {done.err.strip()}")
         return self._learn(name, value, int(json.loads(done.out)["version"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statefulset.cli.errors import AWAY, DONE, REFUSED, USAGE, CliError, usage
+from statefulset.cli.errors import AWAY, DONE, REFUSED, USAGE, CliError, spoken, usage
 
 
 def test_exit_codes_are_the_documented_ones():
@@ -19,3 +19,10 @@ def test_json_names_everything():
     assert error.as_json() == {
         "error": {"code": "conflict", "message": "m", "hint": "h", "request_id": "r", "exit_code": 1}
     }
+
+
+def test_keys_of_a_request_become_options():
+    assert spoken("expires_ms is not after not_before_ms") == "--expires is not after --not-before"
+    assert spoken("secret number 2: if_version is wrong", "") == "secret number 2: if-version is wrong"
+    assert spoken("add ?consistency=local (safe: --local) to read") == "add --local to read"
+    assert spoken("there is no secret a/expires_ms_x") == "there is no secret a/expires_ms_x"

@@ -22,7 +22,7 @@ def test_all_options():
 
 
 def test_a_value_after_an_equals_sign_is_answered_with_where_it_belongs():
-    with pytest.raises(click.UsageError, match="a value is never an argument: give it on standard input") as caught:
+    with pytest.raises(click.UsageError, match="a value is never an argument: give it at the prompt") as caught:
         parsed("a/b", "--value=hunter2")
     assert "hunter2" not in caught.value.format_message()
 

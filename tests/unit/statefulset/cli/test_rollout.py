@@ -130,6 +130,35 @@ def test_wait_gives_up(safe, stored):
     assert result.code == 3 and json.loads(result.text)["complete"] is False
 
 
+def test_what_has_expired_is_not_waited_for(safe, stored):
+    from node.store import commands
+
+    stored.node.raft.index += 1
+    command = commands.PatchMeta(rid=b"9" * 16, t=1, actor="x", name="payments/db", expires_ms=2)
+    stored.node.store.apply(stored.node.raft.index, commands.encode(command))
+    stored.node.sidecars.add("api-0", {"payments/db": 1})
+    began = time.monotonic()
+    result = safe("rollout", "status", "payments/db", "--wait", "--timeout", "200")
+    assert time.monotonic() - began < 100, "it waited for what cannot come"
+    assert result.code == 1 and "0 of 1 pods have it" in result.text and "expired" in result.text
+    assert "safe: payments/db has expired: no pod gets it any more (expired)" in result.error
+    assert "hint: put a new value, or `safe patch payments/db --expires TIME`" in result.error
+    data = safe("rollout", "status", "payments/db", "--json")
+    assert data.code == 1 and json.loads(data.text)["complete"] is False
+    assert json.loads(data.error)["error"]["code"] == "expired"
+
+
+def test_what_is_not_valid_yet_may_come(safe, stored):
+    from node.store import commands
+
+    stored.node.raft.index += 1
+    command = commands.PatchMeta(rid=b"9" * 16, t=1, actor="x", name="payments/db", not_before_ms=1 << 50)
+    stored.node.store.apply(stored.node.raft.index, commands.encode(command))
+    stored.node.sidecars.add("api-0", {})
+    result = safe("rollout", "status", "payments/db", "--wait", "--timeout", "0.5")
+    assert result.code == 3 and "not valid yet" in result.text
+
+
 def test_a_node_that_does_not_answer_is_said_and_not_complete(make_safe, stored, nowhere):
     stored.node.sidecars.add("api-0", {"payments/db": 2})
     stored.node.raft.voters = ("safe-0", "safe-1")
