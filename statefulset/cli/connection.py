@@ -22,6 +22,10 @@ from statefulset.cli.errors import usage
 SOCKET = Path("/run/raftsafe/admin/admin.sock")
 """Where the manifests have a node put its socket."""
 SHM = Path("/dev/shm")  # noqa: S108 - memory, and the folder's owner and mode are checked
+MEMORY = "SAFE_DEV_MEMORY"
+"""Names another place in memory for `safe dev`, and where to look for a running one."""
+DEV = "safe-dev-"
+"""What the contexts of a running `safe dev` begin with: one for each identity. No kubeconfig is asked for them."""
 MAX_TOKEN = 16 << 10
 """Bytes; projected tokens have 1 to 2 KiB and the nodes refuse more than this."""
 NAMESPACE = "raftsafe"
@@ -56,6 +60,11 @@ class Asked:
     namespace: str = NAMESPACE
     account: str = ""
     cluster: bool = False
+
+    @property
+    def dev(self) -> bool:
+        """Whether the cluster that is named is the `safe dev` of this machine."""
+        return self.context.startswith(DEV)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,11 +103,12 @@ class Connection:
 def find(env: Mapping[str, str], uid: int, shm: Path = SHM, asked: Asked | None = None) -> Connection:
     """The connection from the environment, else the socket of this pod, a running `safe dev` of this user, a
     kubeconfig. `asked`: None for no kubeconfig. Raises CliError: usage, and with a kubeconfig refused and away."""
+    folder = dev_folder(env, uid, shm)
     if asked is not None and asked.cluster:
         if env.get("SAFE_SERVER"):
             # Either may be another store than the one that is meant.
             raise usage("a cluster is named and SAFE_SERVER is set", "unset SAFE_SERVER, or name no cluster")
-        return _cluster(env, asked)
+        return _dev(folder, uid, asked.context) if asked.dev else _cluster(env, asked)
     if env.get("SAFE_SERVER"):
         if not env.get("SAFE_TOKEN_FILE"):
             raise usage(
@@ -112,10 +122,14 @@ def find(env: Mapping[str, str], uid: int, shm: Path = SHM, asked: Asked | None 
             raise usage(f"{key} is set, SAFE_SERVER is not", _HOW)
     if (path := _socket(env, uid)) is not None:
         return Connection(("http://localhost",), None, None, path)
-    folder = shm / f"raftsafe-dev-{uid}"
     if asked is not None and not os.path.lexists(folder) and kubeconfig(env):
         return _cluster(env, asked)
     return _dev(folder, uid)
+
+
+def dev_folder(env: Mapping[str, str], uid: int, shm: Path = SHM) -> Path:
+    """Where a `safe dev` of this user would be."""
+    return Path(env.get(MEMORY) or shm) / f"raftsafe-dev-{uid}"
 
 
 def kubeconfig(env: Mapping[str, str]) -> str:
@@ -149,19 +163,26 @@ def _socket(env: Mapping[str, str], uid: int) -> Path | None:
     return path
 
 
-def _dev(folder: Path, uid: int) -> Connection:
+def _dev(folder: Path, uid: int, context: str = "") -> Connection:
+    """`context`: one of its own, "" for the admin's."""
     try:
         found = folder.lstat()
     except OSError:
-        raise usage("it is not known where the store is", _HOW) from None
+        what = "no `safe dev` of yours is running" if context else "it is not known where the store is"
+        raise usage(what, "run `safe dev`; the context is one of its own" if context else _HOW) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or stat.S_IMODE(found.st_mode) != 0o700:
         raise usage(f"{folder} is not a folder of yours with mode 0700, so it is not believed", _HOW)
     failed = usage(f"{folder}/client.json cannot be used", "is `safe dev` still starting? If it is gone, run it again")
     try:
         data = json.loads((folder / "client.json").read_text("utf-8"))
         servers, ca_file, token_file = data["servers"], data["ca_file"], data["token_file"]
-    except (OSError, ValueError, KeyError, TypeError):
+        contexts = dict(data.get("contexts", {}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise failed from None
+    if context:
+        if context not in contexts:
+            raise usage("`safe dev` has no context of that name", f"it has: {', '.join(sorted(contexts))}")
+        token_file = contexts[context]
     if not isinstance(servers, list) or not all(isinstance(word, str) for word in (*servers, ca_file, token_file)):
         raise failed
     return _checked(servers, folder / ca_file, folder / token_file)

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from sidecar.wire import names
-from statefulset.cli.connection import NAMESPACE, Asked
+from statefulset.cli.connection import DEV, NAMESPACE, Asked
 from statefulset.cli.options import is_workload
 
 COMMANDS = {
@@ -80,7 +80,7 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
-@click.option("--context", envvar="SAFE_CONTEXT", metavar="NAME", help="Context of the kubeconfig.")
+@click.option("--context", envvar="SAFE_CONTEXT", metavar="NAME", help="Context of the kubeconfig, or of `safe dev`.")
 @click.option(
     "-n",
     "--namespace",
@@ -130,5 +130,7 @@ def safe(ctx: click.Context, context: str | None, namespace: str, account: str |
         raise click.BadParameter("it is not the name of a namespace", ctx, param_hint="--namespace")
     if account is not None and (not is_workload(account) or "*" in account):
         raise click.BadParameter("it is not NAMESPACE/NAME", ctx, param_hint="--as-serviceaccount")
+    if account is not None and (context or "").startswith(DEV):
+        raise click.UsageError("--as-serviceaccount goes with a kubeconfig; a context of `safe dev` is somebody", ctx)
     typed = ctx.get_parameter_source("namespace") is ParameterSource.COMMANDLINE
     ctx.obj = Asked(context or "", namespace, account or "", bool(context or account or typed))

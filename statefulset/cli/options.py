@@ -46,7 +46,9 @@ class SecretName(TextType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from statefulset.cli.complete import secret_names
 
-        return [CompletionItem(name) for name in secret_names(incomplete)]
+        typed = ctx.find_root().params  # a command that is being completed is not run, so nothing is in its `obj`
+        named = connection.Asked(typed.get("context") or "", cluster=bool(typed.get("context") or typed.get("account")))
+        return [CompletionItem(name) for name in secret_names(incomplete, named)]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not names.is_secret(str(value)):
@@ -135,10 +137,10 @@ def asked() -> connection.Asked:
     return found if isinstance(found, connection.Asked) else connection.Asked()
 
 
-def client(timeout: float, *, kubeconfig: bool = True) -> Client:
-    """The client for the store that the environment names; `kubeconfig`: or that one leads to. Raises CliError: usage,
-    and on the way through a cluster refused and away."""
-    found = connection.find(os.environ, os.getuid(), asked=asked() if kubeconfig else None)
+def client(timeout: float) -> Client:
+    """The client for the store that the caller or the environment names, or a kubeconfig leads to. Raises CliError:
+    usage, and on the way through a cluster refused and away."""
+    found = connection.find(os.environ, os.getuid(), asked=asked())
     from statefulset.cli.client import Client  # httpx takes longer to import than --help should take
 
     return Client(found, timeout)

@@ -113,6 +113,36 @@ def test_what_dir_keeps_is_there_the_next_time(dev: Start, until: Until, memory:
     assert second.signal(signal.SIGINT) == 0
 
 
+def test_each_ready_identity_may_what_its_role_says(dev: Start, tmp_path: Path) -> None:
+    running = dev("--port", "0", "--set", f"SAFE_AUDIT_FILE={tmp_path}/{{name}}.audit").ready()
+
+    def safe(who: str, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        done: subprocess.CompletedProcess[bytes] = running.safe("--context", f"safe-dev-{who}", *arguments, stdin=stdin)
+        return done
+
+    def refused(who: str, right: str, *arguments: str) -> None:
+        done = safe(who, *arguments, stdin=b"other")
+        said = f"safe: system:serviceaccount:raftsafe:{who} may not {right} (forbidden)\nhint: bind the ClusterRole "
+        assert done.returncode == 1 and said in done.stderr.decode(), (who, arguments, done.stderr)
+
+    refused("viewer", "create safesecrets.raftsafe.io in namespace demo", "put", "demo/db")
+    put = safe("editor", "put", "demo/db", "--for", "demo/web", stdin=b"value")
+    assert put.returncode == 0, put.stderr
+    for who in ("viewer", "editor", "revealer", "operator"):
+        assert b"demo/db" in safe(who, "list").stdout
+    for who in ("viewer", "editor", "operator"):
+        refused(who, "get safesecrets/value.raftsafe.io in namespace demo", "get", "demo/db", "--reveal")
+    assert safe("revealer", "get", "demo/db", "--reveal").stdout == b"value"
+    refused("revealer", "delete safesecrets.raftsafe.io in namespace demo", "delete", "demo/db")
+    refused("editor", "get safeclusters.raftsafe.io", "status")
+    assert safe("operator", "status").returncode == 0
+    assert running.safe("get", "demo/db", "--reveal").stdout == b"value", "the admin, who may all"
+    nobody = safe("root", "list")
+    assert nobody.returncode == 2 and b"safe-dev-operator, safe-dev-revealer" in nobody.stderr
+    written = "".join((tmp_path / f"safe-{number}.audit").read_text() for number in range(3))
+    assert '"forbidden"' in written and "raftsafe:viewer may not create" in written
+
+
 def test_a_port_in_use_is_one_line(memory: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -169,6 +199,9 @@ def test_too_few_descriptors_are_one_line(memory: Path) -> None:
         (("--check", "--nodes", "1"), "--nodes 3 or more"),
         (("--check", "--workloads", "0"), "needs a workload"),
         (("--check", "--dir", "x"), "leave out --dir"),
+        (("--set", "SAFE_NAME=x"), "SAFE_ADMIN_RATE, SAFE_AUDIT_FILE"),
+        (("--set", "SAFE_ADMIN_RATE"), "is not NAME=VALUE"),
+        (("--set", "SAFE_AUDIT_FILE=/one/for/all"), "{name}.audit"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(memory: Path, arguments: tuple[str, ...], words: str) -> None:

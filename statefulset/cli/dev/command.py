@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -50,11 +50,25 @@ INTERVAL: Final = 0.5
     help="Node i listens on BASE + 10 i (peers), + 1 (delivery), + 2 (admins), the issuer on BASE + 900; "
     "0: any free ports. --check always takes free ones unless this is given.",
 )
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Give every node this setting: " + ", ".join(programs.TUNABLE) + "; {name} in it is the node's. Repeatable.",
+)
 @click.option("--check", is_flag=True, help="Try everything without a person, print what was seen, and end.")
 @click.option("--json", "as_json", is_flag=True, help="With --check: print the figures as JSON.")
 @click.pass_context
 def dev(
-    ctx: click.Context, nodes: int, workloads: int, keep: Path | None, port: int, check: bool, as_json: bool
+    ctx: click.Context,
+    nodes: int,
+    workloads: int,
+    keep: Path | None,
+    port: int,
+    settings: tuple[str, ...],
+    check: bool,
+    as_json: bool,
 ) -> int:
     """Run a whole store on this machine: real nodes, real sidecars, TLS, everything but Kubernetes.
 
@@ -62,8 +76,11 @@ def dev(
     It makes a CA and a root key, starts the nodes, a token issuer that stands in for the cluster's service accounts,
     and the sidecar of a sample workload (namespace demo, service account web) that writes to memory. In another
     terminal:
-      printf s3cret | safe put demo/db --for demo/web
+      safe put demo/db --for demo/web                asks for the value, hidden
       safe list
+      safe --context safe-dev-viewer list            as somebody with that role only; likewise -editor, -revealer
+                                                     and -operator. Without it you are the admin, who may do all
+    Variables SAFE_* of this shell belong to another store and are not passed on to the nodes; --set is for that.
     Ctrl-C ends it and removes everything. Nothing of it is reachable from other machines.
     """
     if sys.platform != "linux":
@@ -80,9 +97,23 @@ def dev(
 
     if check and ctx.get_parameter_source("port") is click.core.ParameterSource.DEFAULT:
         port = 0
-    options = Options(nodes, workloads, keep, port, private=check, restart=not check)
+    given = _settings(settings, nodes)
+    options = Options(nodes, workloads, keep, port, private=check, restart=not check, settings=given)
     with signals.installed(), _details():
         return _check(options, as_json) if check else _run(options)
+
+
+def _settings(words: Sequence[str], nodes: int) -> dict[str, str]:
+    """Raises CliError (usage)."""
+    out: dict[str, str] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or key not in programs.TUNABLE:
+            raise usage("--set is not NAME=VALUE of a setting that can be tried out", ", ".join(programs.TUNABLE))
+        if key == "SAFE_AUDIT_FILE" and not (text.startswith("/") and ("{name}" in text or nodes == 1)):
+            raise usage("SAFE_AUDIT_FILE is not the path of a file for each node", "write /a/folder/{name}.audit")
+        out[key] = text
+    return out
 
 
 @contextlib.contextmanager
@@ -111,7 +142,7 @@ def _run(options: Options) -> int:
     try:
         cluster.start()
         safe = programs.invocation(sys.argv[0])
-        output.say(how_to(cluster, connection.SHM / f"raftsafe-dev-{os.getuid()}", safe))
+        output.say(how_to(cluster, connection.dev_folder({}, os.getuid()), safe))
         sys.stdout.flush()
         _show(cluster, teller, safe)
     except signals.Stopped as stopped:
@@ -146,11 +177,13 @@ def how_to(cluster: DevCluster, expected: Path, safe: str) -> str:
     """What to type in another terminal. `expected`: the folder that `safe` finds by itself; `safe`: how to call it."""
     lines = [f"{len(cluster.names)} nodes are ready; admin API: {', '.join(cluster.servers())}"]
     if cluster.home.path != expected:
-        lines.append("In another terminal, first:")
-        lines += [f"  export {key}={text}" for key, text in cluster.client_env().items()]
+        lines += ["In another terminal, first:", f"  export {connection.MEMORY}={cluster.home.path.parent}"]
     lines.append("In another terminal:" if len(lines) == 1 else "then:")
-    lines.append(f"  printf s3cret | {safe} put demo/db --for demo/web")
+    lines.append(f"  {safe} put demo/db --for demo/web          (asks for the value)")
     lines.append(f"  {safe} list")
+    lines.append(
+        f"  {safe} --context safe-dev-viewer list      (or -editor, -revealer, -operator: with that role only)"
+    )
     for workload in cluster.workloads.values():
         lines.append(f"Files of {workload.namespace}/{workload.serviceaccount}: {workload.mount}")
     lines.append(f"Logs: {cluster.home.logs}; data (encrypted): {cluster.home.data}")

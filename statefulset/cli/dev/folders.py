@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from statefulset.cli import connection
 from statefulset.cli.dev.errors import DevError
 
 MEMORY: Final = frozenset({"tmpfs", "ramfs"})
@@ -27,7 +28,7 @@ TRIES: Final = 50
 PAUSE: Final = 0.02
 DATA_PREFIX: Final = "raftsafe-dev-data-"
 SCARCE: Final = "has only"
-CHOSEN: Final = "SAFE_DEV_MEMORY"
+CHOSEN: Final = connection.MEMORY
 MOUNTS: Final = "/proc/self/mountinfo"
 
 

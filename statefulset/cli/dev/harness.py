@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import random
 import signal
@@ -23,7 +24,7 @@ from statefulset.cli.client import Answer, Client
 from statefulset.cli.connection import Connection
 from statefulset.cli.dev import folders, home, ports, programs
 from statefulset.cli.dev.errors import DevError
-from statefulset.cli.dev.issuer import Issuer
+from statefulset.cli.dev.issuer import ADMIN, PEOPLE, Issuer
 from statefulset.cli.dev.processes import Process, Program, Supervisor, bound
 from statefulset.cli.dev.signals import shield
 from statefulset.cli.dev.tokens import TokenFiles
@@ -42,7 +43,8 @@ FILES: Final = 256
 @dataclasses.dataclass(frozen=True)
 class Options:
     """`port`: base, 0 for any free ones. `keep`: a folder for the data, which then stays. `private`: a folder of its
-    own in memory, so that it runs beside others. `restart`: what dies by itself is started again."""
+    own in memory, so that it runs beside others. `restart`: what dies by itself is started again. `settings`: of every
+    node beside those that it needs here (programs.TUNABLE); `{name}` in a value is the node's."""
 
     nodes: int = 3
     workloads: int = 1
@@ -50,6 +52,7 @@ class Options:
     port: int = 17400
     private: bool = False
     restart: bool = True
+    settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +154,8 @@ class DevCluster:
             self.issuer = Issuer(self.home.issuer, self.ports.issuer)
             self._closing.callback(self.issuer.stop)
             self.issuer.start()
-        self.tokens.add(self.home.admin_token, LIFETIME, self._admin_token)
+        for file in (self.home.admin_token, *(self.home.contexts / name for name in PEOPLE)):
+            self.tokens.add(file, LIFETIME, functools.partial(self._token_of, file.name))
         self.supervisor.every_second(self.tokens.tick)
         for name in self.names:
             self._start_node(name)
@@ -163,12 +167,13 @@ class DevCluster:
             self._wait_complete(workload)
         self.home.tell_client(self.servers())
 
-    def _admin_token(self, lifetime: float) -> str:
-        return self.issuer.token("raftsafe", "admin", audience=programs.ADMIN_AUDIENCE, lifetime=lifetime)
+    def _token_of(self, person: str, lifetime: float) -> str:
+        return self.issuer.token(ADMIN[0], person, audience=programs.ADMIN_AUDIENCE, lifetime=lifetime)
 
     def _start_node(self, name: str) -> None:
         data = self.home.node_data(name)
         env = programs.node_env(name, self.ports, data, self.home.identity, self.issuer.url, self.issuer.ca_file)
+        env |= {key: text.replace("{name}", name) for key, text in self.options.settings.items()}
         self.supervisor.start(self._program(name, programs.command("safe-node"), env, data))
 
     def _program(self, name: str, argv: tuple[str, ...], env: dict[str, str], cwd: Path) -> Program:

@@ -1,6 +1,7 @@
 """The folders of one development cluster: what lies in memory, and what may lie on a disk.
 
-    <memory>/raftsafe-dev-<uid>/    0700; identity/, issuer/, tokens/, mounts/<workload>/, logs/, client.json, pid
+    <memory>/raftsafe-dev-<uid>/    0700; identity/, issuer/, tokens/, contexts/, mounts/<workload>/, logs/,
+                                    client.json, pid
     <data>/<node>/                  a temporary folder, or --dir, which then holds identity/ and dev.json too
 
 Why it exists: one place that knows the layout. What it refuses to do: put a workload's files anywhere but in memory,
@@ -16,6 +17,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
+from statefulset.cli.connection import DEV
 from statefulset.cli.dev import folders, programs
 from statefulset.cli.dev.errors import DevError
 from statefulset.cli.dev.processes import bound
@@ -33,6 +35,7 @@ class Home:
         self.logs = self._made("logs")
         self.mounts = self._made("mounts")
         self.tokens = self._made("tokens")
+        self.contexts = self._made("contexts")
         self.issuer = claim.path / "issuer"
         self.admin_token = self.tokens / "admin"
         self.ca_file = self.identity / "server-ca.crt"
@@ -70,8 +73,13 @@ class Home:
             )
 
     def tell_client(self, servers: tuple[str, ...]) -> None:
-        """Write what a plain `safe list` of this user looks for."""
-        told = {"servers": list(servers), "ca_file": str(self.ca_file), "token_file": str(self.admin_token)}
+        """Write what a plain `safe list` of this user looks for; with `--context safe-dev-viewer` as well."""
+        told = {
+            "servers": list(servers),
+            "ca_file": str(self.ca_file),
+            "token_file": str(self.admin_token),
+            "contexts": {f"{DEV}{file.name}": str(file) for file in [self.admin_token, *self.contexts.iterdir()]},
+        }
         temporary = self.path / "client.json.new"
         temporary.write_text(json.dumps(told), "utf-8")
         temporary.rename(self.path / "client.json")

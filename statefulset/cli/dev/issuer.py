@@ -42,6 +42,8 @@ NODE_TOKEN_LIFE: Final = 365 * 86400.0
 """Seconds. It opens nothing but the review endpoints of this process."""
 ADMIN: Final = ("raftsafe", "admin")
 """Namespace and service account of the admin, who has every role there is."""
+PEOPLE: Final = ("viewer", "editor", "revealer", "operator")
+"""Service accounts beside the admin, each with the ready-made role of its name, everywhere."""
 MAX_REVIEW: Final = 64 << 10
 """Bytes of a question."""
 
@@ -75,6 +77,8 @@ class Issuer:
         self.api = ApiServer(self.read)
         for role in self.api.roles:
             self.api.bind(role, f"system:serviceaccount:{ADMIN[0]}:{ADMIN[1]}")
+        for name in PEOPLE:
+            self.api.bind(f"raftsafe-{name}", f"system:serviceaccount:{ADMIN[0]}:{name}")
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 

@@ -23,6 +23,17 @@ ADMIN: Final = "system:serviceaccount:raftsafe:admin"
 AUDIENCE: Final = "raftsafe"
 ADMIN_AUDIENCE: Final = "raftsafe-admin"
 CLUSTER: Final = "raftsafe-dev"
+TUNABLE: Final = (
+    "SAFE_ADMIN_RATE",
+    "SAFE_AUDIT_FILE",
+    "SAFE_DISK_STALL",
+    "SAFE_ELECTION",
+    "SAFE_HEARTBEAT",
+    "SAFE_LOG_LEVEL",
+    "SAFE_REVIEW_GRACE",
+    "SAFE_SNAPSHOT_BYTES",
+)
+"""Settings of a node that a developer may try out: all but those that say where it is and whom it trusts."""
 MARK: Final = "SAFE_DEV_HOME"
 """A variable that each of our processes carries, so that one left over can be told from everybody else's."""
 

@@ -32,7 +32,13 @@ def dev(tmp_path: Path, mode: int = 0o700) -> Path:
     folder.mkdir()
     (folder / "ca.pem").write_text("pem")
     (folder / "token").write_text("dev-token")
-    client = {"servers": ["https://127.0.0.1:8501"], "ca_file": str(folder / "ca.pem"), "token_file": "token"}
+    (folder / "viewer").write_text("viewer-token")
+    client = {
+        "servers": ["https://127.0.0.1:8501"],
+        "ca_file": str(folder / "ca.pem"),
+        "token_file": "token",
+        "contexts": {"safe-dev-viewer": str(folder / "viewer")},
+    }
     (folder / "client.json").write_text(json.dumps(client))
     folder.chmod(mode)
     return folder
@@ -133,6 +139,31 @@ def test_half_an_environment_is_not_filled_up_from_the_dev_folder(files: Path, k
     assert find({key: ""}, UID, files).token() == "dev-token"
 
 
+def test_contexts_of_a_dev_folder(files: Path):
+    viewer = Asked(context="safe-dev-viewer", cluster=True)
+    with pytest.raises(CliError, match="no `safe dev` of yours is running"):
+        find({"KUBECONFIG": "/k"}, UID, files, viewer)
+    dev(files)
+    found = find({"KUBECONFIG": "/k"}, UID, files, viewer)
+    assert found.token() == "viewer-token" and found.servers == ("https://127.0.0.1:8501",)
+    with pytest.raises(CliError, match="no context of that name") as caught:
+        find({}, UID, files, Asked(context="safe-dev-root", cluster=True))
+    assert caught.value.exit_code == USAGE and "safe-dev-viewer" in caught.value.hint
+    with pytest.raises(CliError, match="SAFE_SERVER is set"):
+        find(env(files, "https://a:1"), UID, files, viewer)
+
+
+def test_a_dev_folder_elsewhere_in_memory(files: Path, tmp_path_factory: pytest.TempPathFactory):
+    dev(files)
+    other = tmp_path_factory.mktemp("other")
+    assert find({"SAFE_DEV_MEMORY": str(files)}, UID, other).token() == "dev-token"
+    with pytest.raises(CliError, match="not known where"):
+        find({"SAFE_DEV_MEMORY": str(other)}, UID, files)
+    (files / f"raftsafe-dev-{UID}").chmod(0o755)
+    with pytest.raises(CliError, match="not believed"):
+        find({"SAFE_DEV_MEMORY": str(files)}, UID, other)
+
+
 def test_a_dev_folder_that_others_could_write_is_not_believed(tmp_path: Path):
     dev(tmp_path, 0o755)
     with pytest.raises(CliError, match="not believed"):
@@ -153,7 +184,16 @@ def test_a_symlink_in_its_place_is_not_believed(tmp_path: Path):
         find({}, UID, tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"servers": 1, "ca_file": "x", "token_file": "y"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"servers": 1, "ca_file": "x", "token_file": "y"}',
+        '{"servers": [], "ca_file": "x", "token_file": "y", "contexts": 1}',
+    ],
+)
 def test_a_broken_client_json(tmp_path: Path, content: str):
     (dev(tmp_path) / "client.json").write_text(content)
     with pytest.raises(CliError, match="cannot be used"):

@@ -32,7 +32,7 @@ def test_put_get_list_delete_undelete(safe, server):
     assert server.node.value("payments/db") == {"value": b"s3cret"}
 
 
-@pytest.mark.parametrize("value", [b"", b"\n", b"no newline", b"newline\n", b"\r\n\0\xff\xfe", os.urandom(1 << 20)])
+@pytest.mark.parametrize("value", [b"\n", b"no newline", b"newline\n", b"\r\n\0\xff\xfe", os.urandom(1 << 20)])
 def test_standard_input_arrives_byte_for_byte(safe, server, value):
     result = safe("put", "a/b", stdin=value)
     assert result.code == 0, result.error
@@ -90,9 +90,9 @@ def test_at_a_terminal_several_fields_are_asked_for(safe, server):
 
 def test_at_a_terminal_an_empty_value_is_refused(safe, server):
     code, shown = at_a_terminal(safe, ["put", "a/b"], [(b"Value", b"\n")])
-    assert code == 2 and b"the value is empty" in shown and b"--file /dev/null" in shown
+    assert code == 2 and b"the value is empty" in shown and b"--allow-empty" in shown
     assert len(server.node.store) == 0
-    assert safe("put", "a/b", "--file", "/dev/null").code == 0
+    assert at_a_terminal(safe, ["put", "a/b", "--allow-empty"], [(b"Value", b"\n"), (b"Once more", b"\n")])[0] == 0
     assert server.node.value("a/b") == {"value": b""}
 
 
@@ -211,6 +211,24 @@ def test_list_walks_through_all_pages_and_filters(safe, server):
     assert len(safe("list").text.splitlines()) == 1202
     assert len(safe("list", "--namespace", "a").text.splitlines()) == 602
     assert len(safe("list", "--namespace", "a", "--prefix", "n0000").text.splitlines()) == 6
+    some = safe("list", "--limit", "2", "--after", "a/n00002")
+    assert [line.split()[0] for line in some.text.splitlines()] == ["NAME", "a/n00004", "a/n00006"]
+    assert some.error == "there are more; next: --after a/n00006\n"
+    assert json.loads(safe("list", "--limit", "700", "--json").text)["next"] == "b/n00197"
+    whole = safe("list", "--namespace", "b", "--limit", "600")
+    assert len(whole.text.splitlines()) == 601 and whole.error == ""
+    assert json.loads(safe("list", "--limit", "1201", "--json").text)["next"] is None
+    assert safe("list", "--limit", "0").code == 2
+
+
+def test_a_limit_counts_what_the_workload_gets(safe):
+    for number in range(4):
+        safe("put", f"a/n{number}", "--for", "a/x" if number % 2 else "a/y", stdin=b"1")
+    result = safe("list", "--for", "a/x", "--limit", "1", "--json")
+    listed = json.loads(result.text)
+    assert ([one["name"] for one in listed["secrets"]], listed["next"]) == (["a/n1"], "a/n1")
+    listed = json.loads(safe("list", "--for", "a/x", "--limit", "1", "--after", "a/n1", "--json").text)
+    assert ([one["name"] for one in listed["secrets"]], listed["next"]) == (["a/n3"], None)
 
 
 def test_an_empty_list_says_what_to_do(safe):
@@ -390,6 +408,24 @@ def test_shell_completion(safe):
     assert result.code == 0 and "complete" in result.text
 
 
+def completed(safe, line: str, **env: str) -> list[str]:
+    """What bash is offered at the end of the line."""
+    words = line.split(" ")
+    env |= {"_SAFE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    offered = [one.partition(",")[2] for one in safe(**env).text.splitlines()]
+    return [one for one in offered if one]
+
+
+def test_names_of_secrets_are_completed(safe):
+    for name in ("a/bee", "a/bull", "b/cow"):
+        safe("put", name, stdin=b"1")
+    assert completed(safe, "safe get a/b") == ["a/bee", "a/bull"]
+    assert completed(safe, "safe revoke ") == ["a/bee", "a/bull", "b/cow"]
+    assert completed(safe, "safe --context prod get a/b") == [], "those would be names of another store"
+    assert completed(safe, "safe get a/b", SAFE_CONTEXT="prod") == []
+    assert completed(safe, "safe rev") == ["revoke"]
+
+
 def test_a_reader_that_goes_away(safe, server):
     safe("put", "a/b", stdin=b"1")
     command = f"{sys.executable} -m statefulset.cli list | true"
@@ -445,19 +481,67 @@ def test_a_closed_standard_input_is_a_usage_error(safe, server):
     assert len(server.node.store) == 0
 
 
-def test_an_empty_value_is_stored_and_said(safe, server):
-    result = safe("put", "a/b", "--for", "a/x", stdin=b"")
+def test_an_empty_value_replaces_nothing_unless_told_to(safe, server, tmp_path):
+    """A command before the pipe that failed gives an empty standard input, and an empty file as often."""
+    safe("put", "a/b", stdin=b"good")
+    (tmp_path / "empty").write_bytes(b"")
+    one, folder = str(tmp_path / "empty"), tmp_path / "folder"
+    folder.mkdir()
+    (folder / "value").write_bytes(b"")
+    for args in ([], ["--file", one], ["--from-file", f"value={one}"], ["--from-dir", str(folder)]):
+        for verb in ("put", "patch"):
+            result = safe(verb, "a/b", *args, stdin=b"")
+            assert (result.code, result.text) == (2, ""), (verb, args)
+            assert "safe: the value is empty (usage)" in result.error and "--allow-empty" in result.error
+    assert "the field user is empty" in safe("put", "a/b", "--field", "user").error
+    assert server.node.value("a/b") == {"value": b"good"} and server.node.store.get("a/b").version == 1
+    result = safe("put", "a/b", "--for", "a/x", "--allow-empty", stdin=b"")
     assert result.code == 0 and "(0 bytes)" in result.text and "the value is empty (0 bytes)" in result.error
     assert "(3 bytes)" in safe("put", "a/b", stdin=b"abc").text
+
+
+def test_an_empty_text_that_stands_written_out_is_meant(safe, server):
+    assert safe("put", "a/b", "--from-env-file", "-", stdin=b"USER=me\nNOTE=\n").code == 0
+    assert safe("put", "a/c", "--from-json", "-", stdin=b'{"note": ""}').code == 0
+    assert server.node.value("a/b")["NOTE"] == server.node.value("a/c")["note"] == b""
+
+
+def test_a_window_that_a_put_ends_is_said(safe, server):
+    assert safe("put", "a/b", "--expires", "30d", stdin=b"1").error.count("note: ") == 0
+    kept = safe("put", "a/b", "--keep-window", stdin=b"2")
+    assert kept.code == 0 and "valid" not in kept.error and server.node.store.get("a/b").expires_ms is not None
+    cleared = safe("put", "a/b", stdin=b"3")
+    assert cleared.code == 0 and "is valid always now" in cleared.error and "--keep-window" in cleared.error
+    assert server.node.store.get("a/b").expires_ms is None
+    assert "valid always" not in safe("put", "a/b", stdin=b"4").error
+
+
+def test_a_refusal_speaks_of_options_and_not_of_keys(safe, server, tmp_path):
+    window = ("--not-before", "2030-01-01T00:00:00Z", "--expires", "2029-01-01T00:00:00Z")
+    safe("put", "a/b", stdin=b"1")
+    for verb in ("put", "patch"):
+        result = safe(verb, "a/b", *window, stdin=b"1")
+        assert result.code == 1 and "--expires is not after --not-before" in result.error, result.error
+        assert "_ms" not in result.error
+    (tmp_path / "many.yaml").write_text(
+        "secrets: {a/c: {value: x, not-before: '2030-01-01T00:00:00Z', expires: '2029-01-01T00:00:00Z'}}"
+    )
+    result = safe("apply", "-f", str(tmp_path / "many.yaml"))
+    assert result.code == 1 and ": expires is not after not-before" in result.error, result.error
+    server.node.raft.quorum = False
+    assert "hint: add --local to read" in safe("list").error
 
 
 def test_revoke_says_what_is_still_reached(safe, server):
     safe("put", "a/b", "--for", "a/*", "--for", "a/x", stdin=b"1")
     both = safe("revoke", "a/b", "a/x")
-    assert both.code == 1 and "a/x still gets it through a/*" in both.error
+    assert (both.code, both.text) == (0, "a/b: the grant to a/x is taken back\n"), "it did what was asked"
+    assert both.error == ("warning: a/x still gets a/b, through a/*; to take that too: safe revoke a/b 'a/*'\n"), (
+        both.error
+    )
     assert server.node.store.get("a/b").grants == ("a/*",)
     wildcard = safe("revoke", "a/b", "a/x")
-    assert wildcard.code == 1 and "still gets" in wildcard.error
+    assert wildcard.code == 1 and "a/x still gets" in wildcard.error and "(not_granted)" in wildcard.error
     unknown = safe("revoke", "a/b", "no/one")
     assert (
         unknown.code == 1
@@ -471,10 +555,19 @@ def test_revoke_says_what_is_still_reached(safe, server):
 def test_revoke_never_says_that_a_workload_lost_what_it_still_gets(safe, server):
     safe("put", "a/b", "--for", "a/*", "--for", "a/x", "--for", "b/y", stdin=b"1")
     result = safe("revoke", "a/b", "a/x", "b/y", "c/z")
-    assert (result.code, result.text) == (1, "a/b is no longer given to b/y\n")
-    assert "was not granted to c/z" in result.error and "a/x still gets it through a/*" in result.error
+    assert (result.code, result.text) == (1, "a/b is no longer given to b/y\na/b: the grant to a/x is taken back\n")
+    assert "was not granted to c/z" in result.error and "a/x still gets a/b, through a/*" in result.error
     result = safe("revoke", "a/b", "a/none", "--json")
-    assert (result.code, result.text) == (1, "") and json.loads(result.error)["error"]["code"] == "still_granted"
+    assert (result.code, result.text) == (1, "")
+    error = json.loads(result.error)["error"]
+    assert error["code"] == "not_granted" and "a/none still gets a/b, through a/*" in error["message"]
+
+
+def test_a_script_is_told_by_json_what_a_revoke_left(safe):
+    safe("put", "a/b", "--for", "a/*", "--for", "a/x", "--for", "b/y", stdin=b"1")
+    result = safe("revoke", "a/b", "a/x", "b/y", "--json")
+    assert result.code == 0 and json.loads(result.text)["still"] == [{"workload": "a/x", "grant": "a/*"}]
+    assert json.loads(safe("revoke", "a/b", "a/*", "--json").text)["still"] == []
 
 
 def test_a_revoke_that_is_no_success_is_none_when_its_output_is_lost(safe, server):
@@ -503,7 +596,7 @@ def test_a_no_to_purge_is_not_an_interruption(safe, server):
     "line", ["safe --help >/dev/full", "safe --help >&-", "safe list >&-", "safe get a/b >/dev/full"]
 )
 def test_an_output_that_is_lost_is_no_mistake_in_the_program(safe, line):
-    done = shell(safe, f"safe put a/b </dev/null 2>&1 >/dev/null; safe delete a/b >/dev/null; {line}")
+    done = shell(safe, f"safe put a/b --allow-empty </dev/null 2>&1 >/dev/null; safe delete a/b >/dev/null; {line}")
     assert done.returncode in (0, 1) and b"internal" not in done.stderr and b"Traceback" not in done.stderr
 
 
@@ -517,10 +610,10 @@ def test_a_change_is_done_without_any_output_at_all(safe, server):
 def test_empty_fields_and_sizes_are_said_one_by_one(safe, tmp_path):
     (tmp_path / "crt").write_bytes(b"abc")
     args = ("--field", "note", "--from-file", f"crt={tmp_path / 'crt'}")
-    result = safe("put", "a/b", *args, stdin=b"")
+    result = safe("put", "a/b", *args, "--allow-empty", stdin=b"")
     assert result.text == "a/b is at version 1 (note: 0 bytes, crt: 3 bytes)\n"
     assert "note: the field note is empty (0 bytes)" in result.error
-    assert "is empty (0 bytes)" in safe("put", "a/b", "--json", stdin=b"").error
+    assert "is empty (0 bytes)" in safe("put", "a/b", "--json", "--allow-empty", stdin=b"").error
 
 
 def test_a_missing_package_is_one_line(safe):

@@ -30,11 +30,15 @@ def test_a_plain_safe_finds_it(tmp_path: Path) -> None:
         opened.identity.mkdir()
         opened.ca_file.write_text("certificate")
         opened.admin_token.write_text("token")
+        (opened.contexts / "viewer").write_text("another")
         opened.tell_client(("https://127.0.0.1:17402",))
         found = connection.find({}, os.getuid(), tmp_path)
         assert found.servers == ("https://127.0.0.1:17402",)
         assert found.ca_file == opened.ca_file
         assert found.token() == "token"
+        for context, token in (("safe-dev-viewer", "another"), ("safe-dev-admin", "token")):
+            asked = connection.Asked(context=context, cluster=True)
+            assert connection.find({}, os.getuid(), tmp_path, asked).token() == token
     finally:
         opened.close()
 

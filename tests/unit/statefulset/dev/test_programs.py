@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -55,6 +56,14 @@ def test_a_node_is_told_of_itself_and_all_peers(tmp_path: Path) -> None:
     assert found["SAFE_API_SERVER"] == found["SAFE_ISSUER"] == "https://x"
     assert found["SAFE_API_TOKEN_FILE"] == str(tmp_path / "node-token")
     assert all(text for text in found.values())
+
+
+def test_every_setting_of_a_node_is_given_by_us_or_can_be_tried_out(tmp_path: Path) -> None:
+    source = (Path(__file__).parents[4] / "node" / "settings.py").read_text("utf-8")
+    given = programs.node_env("safe-0", ports.plan(17400, 1), tmp_path, tmp_path, "https://x", tmp_path / "c")
+    left = set(re.findall(r'"(SAFE_[A-Z_]+)"', source)) - set(given) - set(programs.TUNABLE)
+    assert left == {"SAFE_PEER_TEMPLATE", "SAFE_ISSUER_TOKEN_FILE"}, "neither is of use on one machine"
+    assert not set(given) & set(programs.TUNABLE)
 
 
 def test_a_sidecar_understands_its_settings(tmp_path: Path) -> None:
