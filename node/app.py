@@ -152,6 +152,7 @@ class App:
                 explainer=Explainer(self.store, self.hub.granted, clock),
                 clock=clock,
                 settings=settings,
+                request_key=root.request_key,
             )
         )
         self._delivering = False

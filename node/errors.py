@@ -23,7 +23,7 @@ class SafeError(Exception):
 
 class Rejected(SafeError):
     """The caller's fault. Codes: invalid, not_found, not_granted, not_yet_valid, expired, deleted, too_large,
-    conflict, unauthenticated, forbidden."""
+    conflict, unauthenticated, forbidden, method_not_allowed, key_reused."""
 
     code = "invalid"
 

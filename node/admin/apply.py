@@ -61,7 +61,7 @@ class Apply(Values):
             await self._allowed(declared)
             for number in range(TRIES):
                 await self._consistent({})
-                base = self._base(request, f"try {number}" if number else "")
+                base = self._base(request, data, f"try {number}" if number else "")
                 known = self._services.store.answered(base["rid"])
                 if known:
                     result = self._result(known)
@@ -87,7 +87,10 @@ class Apply(Values):
         if wrong:
             raise Rejected(wrong, hint="seal it again with `safe seal`, under this very name and with this store's key")
         if sum(map(len, fields.values())) > names.MAX_SECRET_BYTES:
-            raise Rejected(f"{one.name}: its values are larger than {names.MAX_SECRET_BYTES} bytes", code="too_large")
+            wrong = f"{one.name}: its values are larger than {names.MAX_SECRET_BYTES} bytes together"
+            raise Rejected(
+                wrong, code="too_large", hint="use several secrets, or keep larger data elsewhere, encrypted"
+            )
         return dataclasses.replace(one, fields=fields, sealed=None)
 
     def _batch(self, declared: Iterable[Declared], base: dict[str, Any]) -> commands.Batch | None:

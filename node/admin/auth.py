@@ -7,6 +7,8 @@ be used that has no entry in the table, or guess a right that cannot be asked fo
 
 from __future__ import annotations
 
+from typing import Final
+
 from aiohttp import web
 
 from node.admin import context
@@ -50,8 +52,9 @@ async def authorise(request: web.Request, services: Services) -> None:
     if needs is None:
         raise Rejected("nobody may use this route", code="forbidden", hint="it has no entry in the table of rights")
     secret = context.secret_name(request) if "name" in request.match_info else ""
-    for right in rights(needs, secret, _namespace(request)):
-        await _demand(services, at.person, right)
+    asked = rights(needs, secret, _namespace(request))
+    for right in asked:
+        await _demand(services, at.person, right, asked)
 
 
 async def require(services: Services, need: Need, secret: str = "", namespace: str = "") -> None:
@@ -63,7 +66,7 @@ async def require(services: Services, need: Need, secret: str = "", namespace: s
     if person is None:
         return  # through the socket: authorise has let in nobody else without a person
     for right in rights((need,), secret, namespace):
-        await _demand(services, person, right)
+        await _demand(services, person, right, (right,))
 
 
 def _namespace(request: web.Request) -> str:
@@ -72,18 +75,26 @@ def _namespace(request: web.Request) -> str:
     return given[0] if len(given) == 1 and names.is_namespace(given[0]) else ""
 
 
-async def _demand(services: Services, person: Person, right: Right) -> None:
+async def _demand(services: Services, person: Person, right: Right, asked: tuple[Right, ...]) -> None:
+    """`asked`: all that the request needs, so that one role can be named for it."""
     if not await services.gate.may(person, right):
-        raise Rejected(f"{person.name} may not {right}", code="forbidden", hint=_hint(right))
+        raise Rejected(f"{person.name} may not {right}", code="forbidden", hint=_hint(right, asked))
 
 
-def _hint(right: Right) -> str:
-    """What to do about it: a role that has the right, and where to bind it."""
+ROLES: Final = ("viewer", "editor", "revealer")
+"""Of the ClusterRoles about secrets, in this order: of the roles for several needs of one route the last has all."""
+
+
+def _role(right: Right) -> str:
+    looks = "viewer" if right.verb in ("get", "list") else "editor"
+    return {"value": "revealer", "grant": "editor"}.get(right.subresource, looks)
+
+
+def _hint(right: Right, asked: tuple[Right, ...]) -> str:
+    """What to do about it: the role that has all that was asked for, and where to bind it."""
     if right.resource == CLUSTERS:
         return "bind the ClusterRole raftsafe-operator (or -viewer, to look) to the user with a ClusterRoleBinding"
-    role = {"value": "revealer", "grant": "editor"}.get(
-        right.subresource, "viewer" if right.verb in ("get", "list") else "editor"
-    )
+    role = max(map(_role, asked), key=ROLES.index)
     if not right.namespace:
         return f"name a namespace, or bind the ClusterRole raftsafe-{role} to the user with a ClusterRoleBinding"
     return f"bind the ClusterRole raftsafe-{role} to the user with a RoleBinding in the namespace {right.namespace}"

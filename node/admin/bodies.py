@@ -1,4 +1,4 @@
-"""Request bodies, headers and queries, checked as strictly as they can be: types, unknown and double keys, sizes.
+"""Request bodies and queries, checked as strictly as they can be: types, unknown and double keys, sizes.
 
 Why it exists: a mistyped key must be an error and not a setting that silently does nothing.
 What it refuses to do: quote what it refuses. The caller's text may be a value in the wrong place, so messages name the
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -325,7 +324,7 @@ def query(request: web.Request, *known: str) -> dict[str, str]:
         keys = ", ".join(known) or "none"
         raise Rejected("the query has a key that does not exist, or one twice", hint=f"the keys are: {keys}")
     if any(len(value) > MAX_PREFIX for value in out.values()):
-        raise Rejected("the query has a value that is too long")
+        raise Rejected("the query has a value that is too long", hint=f"at most {MAX_PREFIX} characters")
     return out
 
 
@@ -335,14 +334,14 @@ def query_integer(values: Mapping[str, str], key: str, low: int, high: int) -> i
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 16 or not low <= int(text) <= high:
-        raise Rejected(f"{key} is not a whole number from {low} to {high}")
+        raise Rejected(f"{key} is not a whole number from {low} to {high}", hint="write it in decimal digits")
     return int(text)
 
 
 def query_flag(values: Mapping[str, str], key: str) -> bool:
     text = values.get(key, "false")
     if text not in ("true", "false"):
-        raise Rejected(f"{key} is neither true nor false")
+        raise Rejected(f"{key} is neither true nor false", hint="write it in lower case, or leave it out: false")
     return text == "true"
 
 
@@ -350,21 +349,5 @@ def query_local(values: Mapping[str, str]) -> bool:
     """Whether the caller takes this node's own copy. Raises Rejected invalid."""
     text = values.get("consistency", "linearizable")
     if text not in ("local", "linearizable"):
-        raise Rejected("consistency is neither linearizable nor local")
+        raise Rejected("consistency is neither linearizable nor local", hint="leave it out: linearizable")
     return text == "local"
-
-
-def request_id(request: web.Request, subject: str, fresh: bytes, part: str = "") -> bytes:
-    """The 16 bytes under which the store applies this change once: `fresh` ones, or those that the Idempotency-Key
-    stands for. The key counts per subject, method and path, so one used twice by mistake cannot swallow a change of
-    another secret; `part` tells apart the changes of one request. Raises Rejected invalid."""
-    given = request.headers.getall("Idempotency-Key", [])
-    if not given:
-        return fresh if not part else hashlib.sha256(fresh + part.encode()).digest()[:16]
-    key = given[0]
-    if len(given) > 1 or not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
-        raise Rejected(
-            "Idempotency-Key is not 1 to 255 printable ASCII characters",
-            hint="make a random one, for example 32 hex digits, and send it again with each retry",
-        )
-    return hashlib.sha256("\0".join((subject, request.method, request.path, part, key)).encode()).digest()[:16]

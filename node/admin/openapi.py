@@ -86,7 +86,8 @@ _KEY: Final[Json] = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*$"},
-    "description": "The same key again, by the same subject on the same route, is applied once and answered alike.",
+    "description": "The same request again, with the same key and by the same subject, is applied once and answered "
+    "alike. Another request with a key that this node has seen is refused (422).",
 }
 _CONSISTENCY: Final = _query(
     "consistency",
@@ -97,7 +98,7 @@ _STALE: Final[Json] = {
     "Raftsafe-Stale": {"description": "with consistency=local: no quorum now", "schema": {"enum": ["true", "false"]}}
 }
 _AWAY: Final = ("too_many_requests", "no_quorum")
-_CHANGE: Final = ("not_found", "conflict", "deleted", "too_large", *_AWAY)
+_CHANGE: Final = ("not_found", "conflict", "deleted", "too_large", "key_reused", *_AWAY)
 
 
 def _read(text: str, schema: Json, *problems: str) -> Json:
@@ -111,7 +112,8 @@ _SECRET: Final[Json] = {
     "put": {
         "operationId": "putSecret",
         "summary": "Make a secret, or replace all its fields with a new version.",
-        "description": f"The body is at most {MAX_BODY} bytes.",
+        "description": f"The body is at most {MAX_BODY} bytes. Needs the rights to create and to update; with "
+        "if_version 0, for a secret that was never there or was purged, only to create.",
         "parameters": [_KEY],
         "requestBody": _body("Put"),
         "responses": _answers("committed and durable on a majority of nodes", _ref("Written"), *_CHANGE),
@@ -311,7 +313,10 @@ _SCHEMAS: Final[Json] = {
                 "description": "0: it must not exist yet",
             },
             "not_before_ms": {**_MS_OR_NULL, "description": "nobody gets it before; without it from now on"},
-            "expires_ms": {**_MS_OR_NULL, "description": "nobody gets it after; without it for ever"},
+            "expires_ms": {
+                **_MS_OR_NULL,
+                "description": "nobody gets it after; not in the past; without it for ever",
+            },
             "keep_window": {
                 "type": "boolean",
                 "description": "a bound of the window that is not named here stays as it is, instead of being cleared",
@@ -677,7 +682,7 @@ DOCUMENT: Final[Json] = {
             "bearer": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "a token for the audience raftsafe-admin whose subject is one of the store's admins",
+                "description": "of a user of the cluster, or a service account's for the audience raftsafe-admin",
             }
         },
         "schemas": _SCHEMAS,

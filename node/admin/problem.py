@@ -21,11 +21,13 @@ STATUS: Final[Mapping[str, int]] = {
     "forbidden": 403,
     "not_granted": 403,
     "not_found": 404,
+    "method_not_allowed": 405,
     "not_yet_valid": 409,
     "conflict": 409,
     "deleted": 410,
     "expired": 410,
     "too_large": 413,
+    "key_reused": 422,
     "too_many_requests": 429,
     "no_quorum": 503,
     "unavailable": 503,
@@ -38,17 +40,45 @@ TITLES: Final[Mapping[str, str]] = {
     "forbidden": "Not allowed",
     "not_granted": "Not granted",
     "not_found": "No such thing",
+    "method_not_allowed": "No such method here",
     "not_yet_valid": "Not valid yet",
     "conflict": "Conflict with what is stored",
     "deleted": "The secret is deleted",
     "expired": "The secret has expired",
     "too_large": "Too large",
+    "key_reused": "An Idempotency-Key is for one request",
     "too_many_requests": "Too many requests",
     "no_quorum": "No quorum",
     "unavailable": "Not available now",
     "sealed": "The store is sealed",
     "internal": "Internal error",
 }
+HINTS: Final[Mapping[str, str]] = {
+    "invalid": "see /v1/openapi.json, or `safe COMMAND --help`",
+    "unauthenticated": "send the header Authorization: Bearer <token>, a token made for the audience raftsafe-admin",
+    "forbidden": "ask somebody who may bind a role in this namespace; `kubectl auth can-i` says what you may",
+    "not_granted": "`safe explain NAMESPACE/SERVICEACCOUNT SECRET` says why",
+    "not_found": "check the name",
+    "method_not_allowed": "see /v1/openapi.json for the methods of each route",
+    "not_yet_valid": "wait, or change its window of validity",
+    "conflict": "read it again and decide anew",
+    "deleted": "undelete it first, or put a new value",
+    "expired": "change its window of validity, or put a new value",
+    "too_large": "use several secrets, or keep larger data elsewhere, encrypted with a key from here",
+    "key_reused": "make a new key for each change",
+    "too_many_requests": "wait as long as Retry-After says, and ask less often",
+    "no_quorum": "wait for a majority of the nodes; `safe status` asks each of them",
+    "unavailable": "try again in a moment, or ask another node",
+    "sealed": "look into the node's log for the key that is missing",
+}
+"""What to do when the refusal itself does not say it."""
+OPTIONS: Final[Mapping[str, str]] = {
+    "expires_ms": "--expires, in a file expires",
+    "not_before_ms": "--not-before, in a file not-before",
+    "if_version": "--if-version",
+    "keep_window": "--keep-window",
+}
+"""How `safe` calls what the messages call by the keys of the JSON."""
 CONTENT_TYPE: Final = "application/problem+json"
 
 
@@ -64,6 +94,26 @@ def status_of(error: SafeError) -> int:
     return 500
 
 
+class WrongMethod(Rejected):
+    """`allow`: the methods that the route has, as the header Allow lists them (RFC 9110, 15.5.6)."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, allow: str) -> None:
+        hint = f"it has {allow}; see /v1/openapi.json"
+        super().__init__("the method does not exist on this route", code=self.code, hint=hint)
+        self.allow = allow
+
+
+def hint_of(error: SafeError) -> str:
+    """Never empty, and of use to both who sends JSON and who types options of `safe`."""
+    hint = error.hint or HINTS.get(
+        error.code, HINTS["unauthenticated" if error.code.startswith("token_") else "invalid"]
+    )
+    options = [words for key, words in OPTIONS.items() if key in error.message or key in hint]
+    return f"{hint} (with `safe`: {'; '.join(options)})" if options else hint
+
+
 def answer(error: SafeError, request_id: str) -> web.Response:
     """The problem document. Fatal and anything unexpected show the code `internal` and the request id only."""
     status = status_of(error)
@@ -75,10 +125,12 @@ def answer(error: SafeError, request_id: str) -> web.Response:
         "status": status,
         "detail": "the node failed to answer this request" if internal else error.message,
         "code": code,
-        "hint": f"look for request {request_id} in the node's log" if internal else error.hint,
+        "hint": f"look for request {request_id} in the node's log" if internal else hint_of(error),
         "request_id": request_id,
     }
     headers = {}
+    if isinstance(error, WrongMethod):
+        headers["Allow"] = error.allow
     if isinstance(error, Retry):
         headers["Retry-After"] = str(max(1, math.ceil(error.after)))
     if status == 401:
@@ -91,10 +143,9 @@ def from_http(error: web.HTTPException) -> SafeError:
     if error.status == 404:
         return Rejected("there is no such route", code="not_found", hint="see /v1/openapi.json for the routes")
     if error.status == 405:
-        allowed = error.headers.get("Allow", "")
-        return Rejected("the method does not exist on this route", hint=f"it knows {allowed}; see /v1/openapi.json")
+        return WrongMethod(error.headers.get("Allow", ""))
     if error.status == 413:
-        return Rejected("the request is too large", code="too_large")
+        return Rejected("the request is too large", code="too_large", hint=HINTS["too_large"])
     if error.status < 500:
         return Rejected("the request is not right", hint="see /v1/openapi.json")
     return SafeError(type(error).__name__)

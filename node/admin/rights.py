@@ -56,9 +56,12 @@ GRANT: Final = Need("update", subresource="grant")
 """To change who gets a secret, also as a part of a write. Granting to a workload of another namespace needs this in
 the secret's namespace, like any other grant: what is given away lies there."""
 
+UPDATE: Final = Need("update")
+
 NEEDS: Final[Mapping[str, tuple[Need, ...]]] = {
-    # A put makes the secret or replaces it, and which of the two is only known in the order of the log.
-    "secret.put": (Need("create"), Need("update")),
+    # And update, unless it can only make the secret (if_version 0): node.admin.secrets asks, once it has read the body.
+    # Which of the two it is, is otherwise known in the order of the log only.
+    "secret.put": (Need("create"),),
     "secret.patch": (Need("update"),),
     "secret.get": (Need("get"),),
     "secret.value": (Need("get"), VALUE),

@@ -16,7 +16,8 @@ from aiohttp import web
 
 from node.admin import auth, bodies, context, problem
 from node.admin.limits import Limits
-from node.admin.rights import GRANT
+from node.admin.repeats import Repeats
+from node.admin.rights import GRANT, UPDATE
 from node.admin.services import Services
 from node.errors import Rejected, Retry
 from node.store import commands
@@ -57,6 +58,7 @@ class Secrets:
     def __init__(self, services: Services, limits: Limits) -> None:
         self._services = services
         self._limits = limits
+        self._repeats = Repeats(services.request_key)
 
     async def put(self, request: web.Request) -> web.Response:
         name = context.secret_name(request)
@@ -64,14 +66,16 @@ class Secrets:
         clock = self._services.clock
         with await self._limits.body(request) as data:
             body = bodies.put(data)
+            await self._may_replace(name, body.if_version)
             if body.grants is not None:
                 await auth.require(self._services, GRANT, name)
-            if body.grants is not None:
                 context.current().grants[name] = {"set": body.grants}
+            base = self._base(request, data)
+            self._not_expired(body, base)
             write_id = clock.token(WRITE_ID)
             generation, sealed = self._services.keyring.seal_value(name, write_id, body.fields)
             command = commands.Put(
-                **self._base(request),
+                **base,
                 name=name,
                 fields=tuple((field, len(value)) for field, value in body.fields.items()),
                 generation=generation,
@@ -136,7 +140,8 @@ class Secrets:
         bodies.query(request)
         with await self._limits.body(request) as data:
             body = bodies.rollback(data)
-        command = commands.Rollback(**self._base(request), name=name, to=body.to, if_version=body.if_version)
+            base = self._base(request, data)
+        command = commands.Rollback(**base, name=name, to=body.to, if_version=body.if_version)
         return await self._commit(command)
 
     async def history(self, request: web.Request) -> web.Response:
@@ -161,12 +166,13 @@ class Secrets:
         bodies.query(request)
         with await self._limits.body(request) as data:
             body = bodies.grants(data)
+            more, fewer = self._base(request, data, "add"), self._base(request, data, "remove")
         context.current().grants[name] = {"added": body.add, "removed": body.remove}
         todo: list[commands.Command] = []
         if body.add:
-            todo.append(commands.Grant(**self._base(request, "add"), name=name, grants=body.add))
+            todo.append(commands.Grant(**more, name=name, grants=body.add))
         if body.remove:
-            todo.append(commands.Revoke(**self._base(request, "remove"), name=name, grants=body.remove))
+            todo.append(commands.Revoke(**fewer, name=name, grants=body.remove))
         for command in todo:
             written = await self._written(command)
         if not await self._services.raft.wait_applied(written["index"], context.current().remaining()):
@@ -175,11 +181,39 @@ class Secrets:
         record = self._services.store.get(name)
         return web.json_response({**written, "grants": [] if record is None else list(record.grants)})
 
-    def _base(self, request: web.Request, part: str = "") -> dict[str, Any]:
-        """What every command has: request id, proposer's time, actor."""
+    async def _may_replace(self, name: str, if_version: int | None) -> None:
+        """A put that can only make the secret needs no right to update. One that was deleted is brought back to whom it
+        was granted, so it counts as being there. Raises Rejected forbidden; Retry."""
+        refused = None
+        try:
+            await auth.require(self._services, UPDATE, name)
+        except Rejected as error:
+            refused = error
+        if refused is None:
+            return
+        if if_version == 0:
+            await self._consistent({})
+            record = self._services.store.get(name)
+            if record is None or not record.deleted:  # one that is there is refused where it is ordered
+                return
+        refused.hint += "; create alone is enough for what does not exist yet, with if_version 0"
+        raise refused
+
+    def _not_expired(self, body: bodies.PutBody, base: dict[str, Any]) -> None:
+        """Nobody would ever get it. A repeat that comes after the end gets the answer of the first. Raises Rejected."""
+        past = isinstance(body.expires_ms, int) and body.expires_ms <= base["t"]
+        if past and self._services.store.answered(base["rid"]) is None:
+            raise Rejected(
+                "the end of its validity (expires_ms) is in the past, so nobody would get it",
+                hint="name a time to come; to take a secret away, delete or revoke it",
+            )
+
+    def _base(self, request: web.Request, data: bytes = b"", part: str = "") -> dict[str, Any]:
+        """What every command has: request id, proposer's time, actor. `data`: the body. Raises Rejected: invalid,
+        key_reused."""
         clock, subject = self._services.clock, context.current().subject
         assert subject is not None
-        rid = bodies.request_id(request, subject, clock.token(commands.RID_SIZE), part)
+        rid = self._repeats.id(request, subject, data, clock.token(commands.RID_SIZE), part)
         return {"rid": rid, "t": clock.wall_ms(), "actor": subject}
 
     async def _commit(self, command: commands.Command) -> web.Response:

@@ -183,7 +183,8 @@ class Sealing(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Services:
-    """Everything the admin API needs. `deadline` is the time in seconds any request may take."""
+    """Everything the admin API needs. `request_key`: 32 bytes, see node.admin.repeats. `deadline` is the time in
+    seconds any request may take."""
 
     raft: Raft
     store: Store
@@ -194,4 +195,5 @@ class Services:
     explainer: Explainer
     clock: Clock
     settings: AdminSettings
+    request_key: bytes = dataclasses.field(repr=False)
     deadline: float = 5.0

@@ -59,7 +59,7 @@ class Values(Secrets):
             body = bodies.patch(data)
             for number in range(TRIES):
                 await self._consistent({})
-                base = self._base(request, f"try {number}" if number else "")
+                base = self._base(request, data, f"try {number}" if number else "")
                 known = self._services.store.answered(base["rid"])
                 result = self._result(known) if known else await self._proposed(self._patched(name, body, base))
                 if result["ok"] or result["code"] != "conflict" or body.if_version is not None:

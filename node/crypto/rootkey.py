@@ -25,7 +25,7 @@ _DAMAGED = "restore the file it lies in, or this volume"
 class RootKey:
     """Wraps and unwraps 32-byte keys."""
 
-    __slots__ = ("_wrapping", "audit_key", "id")
+    __slots__ = ("_wrapping", "audit_key", "id", "request_key")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY:
@@ -35,6 +35,8 @@ class RootKey:
         self.id = derive(key, b"id")[:_ID].hex()
         # Opens nothing: whoever checks the audit log may have it (`safe-node audit-key`).
         self.audit_key = derive(key, b"audit")
+        # Opens nothing either: node.admin.repeats.
+        self.request_key = derive(key, b"requests")
 
     @classmethod
     def load(cls, folder: Path) -> RootKey:

@@ -198,6 +198,7 @@ class Node:
             explainer=Explainer(self.store, self.granted, self.clock),
             clock=self.clock,
             settings=self.settings,
+            request_key=bytes(32),
             deadline=deadline,
         )
         if with_key:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+from pathlib import Path
 
-from node.admin.rights import Right
+import pytest
+import yaml
+
+from node.admin import auth
+from node.admin.rights import NEEDS, Right, rights
 from node.errors import Retry
 
+ROOT = Path(__file__).parents[4]
 ROUTES = [
     ("PUT", "/v1/secrets/a/b"),
     ("GET", "/v1/secrets/a/b"),
@@ -41,7 +47,7 @@ async def test_every_route_refuses(api, method, path, header, status, code):
     if status == 403 and path == "/v1/nothing":
         status, code = 404, "not_found"  # there is nothing to have a right to
     if status == 403 and method == "PATCH":
-        status, code = 400, "invalid"
+        status, code = 405, "method_not_allowed"
     headers = {} if header is None else {"Authorization": header}
     answer = await api.call(method, path, {"fields": {"value": ""}} if method == "PUT" else None, token=None, **headers)
     assert (answer.status, answer.code) == (status, code)
@@ -97,6 +103,28 @@ async def test_exactly_the_rights_in_the_table_open_a_route(api, method, path, n
     api.node.gate.rights[SA] = {(verb, what, "a", "*") for verb, what in needed}
     answer = await call()
     assert answer.status != 403, answer.body
+
+
+@pytest.mark.parametrize("action", sorted(NEEDS))
+def test_the_role_in_the_hint_has_all_that_the_route_needs(action):
+    """Reading a value named two roles, one after the other."""
+    found = yaml.safe_load_all((ROOT / "statefulset/base/rbac/roles.yaml").read_text())
+    roles = {one["metadata"]["name"]: one["rules"] for one in found}
+    asked = rights(NEEDS[action], "a/b", "a")
+    hints = {auth._hint(right, asked) for right in asked}
+    for hint in hints:
+        rules = roles[re.search(r"raftsafe-[a-z]+", hint)[0]]
+        for right in asked:
+            assert any(right.what in rule["resources"] and right.verb in rule["verbs"] for rule in rules), hint
+    assert len(hints) <= 1
+
+
+async def test_reading_a_value_names_one_role_for_both_rights(api):
+    await api.put("a/b")
+    for held in (set(), {("get", "safesecrets", "a", "*")}):
+        api.node.gate.rights[SA] = held
+        answer = await api.call("GET", "/v1/secrets/a/b/value", token="workload-token")
+        assert answer.code == "forbidden" and "raftsafe-revealer" in answer.json["hint"]
 
 
 async def test_grants_inside_a_write_need_the_right_to_grant(api):

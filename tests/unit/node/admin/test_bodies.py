@@ -145,38 +145,6 @@ def test_queries():
     assert refusal(bodies.query_flag, {"delivered": "yes"}, "delivered").code == "invalid"
 
 
-def with_key(*keys: str, path: str = "/v1/secrets/a/b", method: str = "PUT"):
-    headers = [("Idempotency-Key", key) for key in keys]
-    from multidict import CIMultiDict
-
-    return make_mocked_request(method, path, headers=CIMultiDict(headers))
-
-
-def test_request_ids_are_one_per_key_subject_and_route():
-    fresh = bytes(16)
-    one = bodies.request_id(with_key("k"), "me", fresh)
-    assert len(one) == 16 and one == bodies.request_id(with_key("k"), "me", b"x" * 16)
-    others = {
-        bodies.request_id(with_key("k2"), "me", fresh),
-        bodies.request_id(with_key("k"), "you", fresh),
-        bodies.request_id(with_key("k", path="/v1/secrets/a/c"), "me", fresh),
-        bodies.request_id(with_key("k", method="DELETE"), "me", fresh),
-        bodies.request_id(with_key("k"), "me", fresh, "add"),
-    }
-    assert len(others) == 5 and one not in others
-
-
-def test_without_a_key_the_request_id_is_the_fresh_one():
-    fresh = b"f" * 16
-    assert bodies.request_id(with_key(), "me", fresh) == fresh
-    assert bodies.request_id(with_key(), "me", fresh, "add") != bodies.request_id(with_key(), "me", fresh, "remove")
-
-
-def test_odd_keys_are_refused():
-    for keys in (("",), ("x" * 256,), ("é",), ("a\tb",), ("a", "b")):
-        assert refusal(bodies.request_id, with_key(*keys), "me", bytes(16)).code == "invalid"
-
-
 def test_a_whole_number_may_be_written_with_a_point():
     assert bodies.rollback(b'{"to": 3.0}').to == 3
     for text in (b'{"to": 3.5}', b'{"to": 1e300}', b'{"to": true}'):

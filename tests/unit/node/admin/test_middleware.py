@@ -28,7 +28,8 @@ async def test_the_id_of_a_problem_is_the_id_of_the_answer(api):
 async def test_unknown_routes_and_methods(api):
     assert (await api.call("GET", "/v2/x")).code == "not_found"
     answer = await api.call("POST", "/v1/secrets/a/b")
-    assert (answer.status, answer.code) == (400, "invalid") and "PUT" in answer.json["hint"]
+    assert (answer.status, answer.code) == (405, "method_not_allowed") and "PUT" in answer.json["hint"]
+    assert set(answer.headers["Allow"].split(",")) == {"DELETE", "GET", "PATCH", "PUT"}
     assert (await api.call("GET", "/v1/secrets/a/b/reveal")).code == "not_found"
 
 

@@ -8,6 +8,9 @@ import os
 import msgpack
 import pytest
 
+LATER = 4_000_000_000_000
+SA = "system:serviceaccount:payments:api"
+
 
 def b64(value: bytes) -> str:
     return base64.b64encode(value).decode()
@@ -87,7 +90,7 @@ async def test_grants_stay_unless_named(api):
 
 async def test_get_is_metadata_only(api):
     value = os.urandom(12)
-    await api.put("a/b", value, grants=["*/x"], not_before_ms=5, expires_ms=9)
+    await api.put("a/b", value, grants=["*/x"], not_before_ms=5, expires_ms=LATER)
     answer = await api.call("GET", "/v1/secrets/a/b")
     record = api.node.store.get("a/b")
     assert answer.json == {
@@ -96,7 +99,7 @@ async def test_get_is_metadata_only(api):
         "created_ms": record.created_ms,
         "updated_ms": record.updated_ms,
         "not_before_ms": 5,
-        "expires_ms": 9,
+        "expires_ms": LATER,
         "fields": [{"name": "value", "size": 12}],
         "grants": ["*/x"],
         "deleted": False,
@@ -273,7 +276,8 @@ async def test_list_refusals(api):
         "namespace=A",
         "consistency=soon",
     ):
-        assert (await api.call("GET", f"/v1/secrets?{query}")).code == "invalid"
+        answer = await api.call("GET", f"/v1/secrets?{query}")
+        assert answer.code == "invalid" and answer.json["hint"]
 
 
 @pytest.mark.parametrize("name", ["A/b", "a/B", "a/b..c", "a/-b", "a/b%20c", "a%2Fb/c", "-/x", "a/" + "b" * 254])
@@ -304,12 +308,13 @@ async def test_bodies_of_the_wrong_kind(api):
         ({}, {"fields": {"value": b64(bytes((1 << 20) + 1))}}, 413),
         ({}, b" " * ((2 << 20) + 1), 413),
         ({"Idempotency_Key": "x" * 300}, good, 400),
-        ({}, {**good, "not_before_ms": 9, "expires_ms": 5}, 400),
+        ({}, {**good, "not_before_ms": LATER, "expires_ms": LATER}, 400),
+        ({}, {**good, "expires_ms": 5}, 400),
     ]
     for headers, body, status in cases:
         answer = await api.call("PUT", "/v1/secrets/a/b", body, **headers)
         assert answer.status == status, (headers, answer.body)
-        assert answer.json["hint"] or answer.json["detail"]
+        assert answer.json["hint"] and answer.json["detail"]
     assert len(api.node.store) == 0
 
 
@@ -326,3 +331,90 @@ async def test_the_audit_line_says_who_got_it_and_who_lost_it(api, audited):
     assert found[0] == {"grants_set": ["a/one"], "grants_set_count": 1}
     assert found[1]["grants_added"] == ["*/*"] and found[1]["grants_removed"] == []
     assert found[2]["grants_removed"] == ["*/*"] and found[2]["grants_removed_count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "one", "two"),
+    [
+        ("PUT", "", {"fields": {"value": b64(b"1")}}, {"fields": {"value": b64(b"2")}}),
+        ("PATCH", "", {"fields": {"value": b64(b"1")}}, {"fields": {"value": b64(b"2")}}),
+        ("POST", "/grants", {"add": ["a/x"]}, {"add": ["a/y"]}),
+        ("POST", "/rollback", {"to": 1}, {"to": 2}),
+    ],
+)
+async def test_a_key_with_another_body_is_refused(api, method, path, one, two):
+    """The second was answered with what had become of the first, and never done."""
+    for _ in range(3):
+        await api.put("a/b")
+    path = f"/v1/secrets/a/b{path}"
+    first = await api.call(method, path, one, Idempotency_Key="k")
+    index = api.node.store.get("a/b").index
+    other = await api.call(method, path, two, Idempotency_Key="k")
+    assert first.status == 200 and (other.status, other.code) == (422, "key_reused") and other.json["hint"]
+    assert (await api.call(method, path, one, Idempotency_Key="k")).json == first.json
+    assert api.node.store.get("a/b").index == index
+    assert (await api.call(method, path, two, Idempotency_Key="k2")).status == 200
+
+
+async def test_a_node_that_has_not_seen_the_key_does_what_it_answers(make_api):
+    """It cannot refuse another request under it, and does it; and a repeat is one there as well."""
+    path, one = "/v1/secrets/a/b", {"fields": {"value": b64(b"1")}}
+    async with make_api() as api:
+        first = await api.call("PUT", path, one, Idempotency_Key="k")
+        log = api.node.raft.proposed
+    for value, version in ((b"1", 1), (b"2", 2)):
+        async with make_api() as other:
+            for command in log:
+                await other.node.raft.propose(command, 1.0)
+            answer = await other.call("PUT", path, {"fields": {"value": b64(value)}}, Idempotency_Key="k")
+            assert answer.json["version"] == other.node.store.get("a/b").version == version
+            assert version == 2 or answer.json == first.json
+
+
+async def test_who_may_only_create_puts_what_was_never_there_and_nothing_else(api):
+    api.node.gate.rights[SA] = {("create", "safesecrets", "a", "*")}
+
+    async def put(name, **more):
+        body = {"fields": {"value": b64(b"v")}, **more}
+        return await api.call("PUT", f"/v1/secrets/a/{name}", body, token="workload-token")
+
+    assert (await put("one", if_version=0)).json["version"] == 1
+    assert (await put("one", if_version=0)).code == "conflict"
+    for more in ({}, {"if_version": 1}, {"if_version": None}):
+        for name in ("one", "two"):
+            answer = await put(name, **more)
+            assert answer.code == "forbidden" and "update safesecrets" in answer.json["detail"]
+            assert "raftsafe-editor" in answer.json["hint"] and "--if-version" in answer.json["hint"]
+    assert (await put("three", if_version=0, grants=["a/x"])).code == "forbidden"
+    # A deleted one would come back to those it was granted to; a purged one is gone.
+    await api.put("a/gone", grants=["a/x"])
+    await api.call("DELETE", "/v1/secrets/a/gone")
+    assert (await put("gone", if_version=0)).code == "forbidden"
+    await api.call("POST", "/v1/secrets/a/gone/purge")
+    assert (await put("gone", if_version=0)).json["version"] == 2 and api.node.store.get("a/gone").grants == ()
+    api.node.gate.rights[SA] = {("update", "safesecrets", "a", "*")}
+    assert (await put("four", if_version=0)).code == "forbidden"
+
+
+async def test_a_put_that_nobody_would_ever_get_is_refused(api):
+    now = api.node.clock.wall_ms()
+    answer = await api.put("a/b", expires_ms=now - 1)
+    assert (answer.status, answer.code) == (400, "invalid") and "in the past" in answer.json["detail"]
+    assert "--expires" in answer.json["hint"] and api.node.store.get("a/b") is None
+    assert (await api.put("a/b", expires_ms=now + 60_000)).status == 200
+    assert (await api.put("a/b", expires_ms=None)).status == 200
+    # To end it now is a change of the window, and a file that says so is applied, again and again.
+    assert (await api.call("PATCH", "/v1/secrets/a/b", {"expires_ms": now - 1})).status == 200
+    declared = [{"name": name, "fields": {"value": b64(b"v")}, "expires_ms": now - 1} for name in ("a/b", "a/c")]
+    for expected in (["unchanged", "created"], ["unchanged", "unchanged"]):
+        answer = await api.call("POST", "/v1/apply", {"secrets": declared})
+        assert [one["result"] for one in answer.json["secrets"]] == expected
+
+
+async def test_a_repeat_that_comes_after_the_end_gets_the_answer_of_the_first(api, monkeypatch):
+    now = api.node.clock.wall_ms()
+    body = {"fields": {"value": b64(b"v")}, "expires_ms": now + 60_000}
+    first = await api.call("PUT", "/v1/secrets/a/b", body, Idempotency_Key="k")
+    monkeypatch.setattr(type(api.node.clock), "wall_ms", lambda _: now + 90_000)
+    assert (await api.call("PUT", "/v1/secrets/a/b", body, Idempotency_Key="k")).json == first.json
+    assert (await api.call("PUT", "/v1/secrets/a/b", body, Idempotency_Key="k2")).code == "invalid"

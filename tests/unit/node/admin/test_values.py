@@ -8,6 +8,7 @@ import os
 import msgpack
 import pytest
 
+LATER = 4_000_000_000_000
 PATH = "/v1/secrets/a/b"
 
 
@@ -42,12 +43,14 @@ def before_each_proposal(api, *others):
 
 
 async def test_a_patch_changes_what_it_names_and_nothing_else(api):
-    await put(api, {"user": b"me", "password": b"old", "extra": b"x"}, grants=["a/x"], not_before_ms=5, expires_ms=9)
+    await put(
+        api, {"user": b"me", "password": b"old", "extra": b"x"}, grants=["a/x"], not_before_ms=5, expires_ms=LATER
+    )
     answer = await patch(api, {"password": b"new", "extra": None, "more": b""})
     assert answer.json == {"name": "a/b", "version": 2, "index": api.node.raft.index}
     assert api.node.value("a/b") == {"user": b"me", "password": b"new", "more": b""}
     record = api.node.store.get("a/b")
-    assert (record.grants, record.not_before_ms, record.expires_ms) == (("a/x",), 5, 9)
+    assert (record.grants, record.not_before_ms, record.expires_ms) == (("a/x",), 5, LATER)
     assert dict(record.fields) == {"user": 2, "password": 3, "more": 0}
 
 
@@ -101,7 +104,7 @@ async def test_with_a_version_named_there_is_one_try(api):
 
 
 async def test_the_window_alone_makes_no_version(api):
-    await put(api, {"one": b"1"}, not_before_ms=5, expires_ms=9)
+    await put(api, {"one": b"1"}, not_before_ms=5, expires_ms=LATER)
     answer = await api.call("PATCH", PATH, {"expires_ms": 20})
     assert answer.json["version"] == 1
     assert (await api.call("PATCH", PATH, {"not_before_ms": None, "if_version": 2})).code == "conflict"
@@ -138,11 +141,11 @@ async def test_patches_that_are_refused(api):
 
 
 async def test_a_put_can_keep_the_window_and_says_when_it_ended_one(api):
-    await put(api, {"value": b"1"}, not_before_ms=5, expires_ms=9)
+    await put(api, {"value": b"1"}, not_before_ms=5, expires_ms=LATER)
     assert "window_cleared" not in await put(api, {"value": b"2"}, keep_window=True)
-    await put(api, {"value": b"2"}, keep_window=True, expires_ms=11)
+    await put(api, {"value": b"2"}, keep_window=True, expires_ms=LATER + 2)
     record = api.node.store.get("a/b")
-    assert (record.not_before_ms, record.expires_ms) == (5, 11)
+    assert (record.not_before_ms, record.expires_ms) == (5, LATER + 2)
     assert (await put(api, {"value": b"3"}))["window_cleared"] is True
     assert api.node.store.get("a/b").expires_ms is None
     answer = await api.call("PUT", PATH, {"fields": {"value": ""}, "keep_window": 1})
@@ -152,7 +155,7 @@ async def test_a_put_can_keep_the_window_and_says_when_it_ended_one(api):
 async def test_a_value_is_read_back(api):
     one, two = os.urandom(20), os.urandom(20)
     await put(api, {"k": one, "l": b""})
-    await put(api, {"k": two}, not_before_ms=5, expires_ms=9)
+    await put(api, {"k": two}, not_before_ms=5, expires_ms=LATER)
     answer = await api.call("GET", f"{PATH}/value")
     assert answer.json == {"name": "a/b", "version": 2, "fields": {"k": b64(two)}}
     assert answer.headers["Cache-Control"] == "no-store"
@@ -205,7 +208,7 @@ async def test_history_and_rollback(api):
     path = f"{PATH}/history"
     assert (await api.call("GET", path)).code == "not_found"
     for number in (1, 2, 3):
-        await put(api, {"k": b"v%d" % number, f"f{number}": b""}, expires_ms=7)
+        await put(api, {"k": b"v%d" % number, f"f{number}": b""}, expires_ms=LATER)
     answer = await api.call("POST", f"{PATH}/rollback", {"to": 1, "if_version": 3}, Idempotency_Key="k")
     assert answer.json["version"] == 4 and api.node.value("a/b") == {"k": b"v1", "f1": b""}
     history = (await api.call("GET", path)).json
