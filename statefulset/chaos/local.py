@@ -6,7 +6,6 @@ somebody else is running, or leave a process behind.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import os
@@ -18,9 +17,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from statefulset.chaos import reader
-from statefulset.chaos.history import Secret
-from statefulset.chaos.plan import Kill, Order, plan, size
+from statefulset.chaos import load, reader
+from statefulset.chaos.plan import Kill, Wanted
 from statefulset.chaos.tally import Tally, documents, tallies
 from statefulset.chaos.verdict import Run
 from statefulset.chaos.writer import PATIENCE, Writer, versions
@@ -29,42 +27,11 @@ from statefulset.cli.dev.harness import DevCluster, Options
 from statefulset.cli.dev.processes import bound
 
 NAMESPACE: Final = "demo"
-SET: Final = Secret(f"{NAMESPACE}/set", ("user", "password", "host", "ca"), (f"{NAMESPACE}/*",))
-"""Four fields that belong together, in every pod."""
-COMMON: Final = Secret(f"{NAMESPACE}/common", ("value",), (f"{NAMESPACE}/*",))
-PERIODS: Final = (0.4, 0.6, 0.3)
-"""Mean seconds between two writes of the set, of the common secret, and of one of those that a single pod has."""
 AWAY: Final = 1.0
 """Seconds that a killed process stays away: a kubelet takes about that long to start a container again."""
 BACK: Final = 60.0
 """Seconds until a killed node must be ready again."""
 SETTLE: Final = 60.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-    """What was asked for; `wipe`: who is killed loses its disk as well."""
-
-    duration: float
-    interval: float
-    force: bool
-    percentage: int
-    sequence: Order
-    seed: int
-    nodes: int = 3
-    workloads: int = 4
-    wipe: bool = False
-
-    @property
-    def minority(self) -> bool:
-        """Those who are left are a quorum, always."""
-        at_once = size(self.nodes, self.percentage) if self.sequence == "parallel" else 1
-        return 2 * at_once < self.nodes
-
-    def kills(self) -> tuple[Kill, ...]:
-        """Raises PlanError."""
-        names = programs.node_names(self.nodes)
-        return plan(names, self.duration, self.interval, self.percentage, self.sequence, self.seed)
 
 
 def run(wanted: Wanted, said: Callable[[str], None]) -> Run:
@@ -79,11 +46,6 @@ def run(wanted: Wanted, said: Callable[[str], None]) -> Run:
     return found
 
 
-def own(pod: str) -> Secret:
-    """What only one pod has."""
-    return Secret(f"{NAMESPACE}/own-{pod}", ("value",), (f"{NAMESPACE}/{pod}",))
-
-
 class _Local:
     def __init__(self, cluster: DevCluster, wanted: Wanted, said: Callable[[str], None]) -> None:
         self._cluster, self._wanted, self._said = cluster, wanted, said
@@ -94,11 +56,10 @@ class _Local:
     def _make_writers(self) -> list[Writer]:
         """One writer a secret, so that its writes have an order; each begins with another node."""
         names, out = self._cluster.names, []
-        shares = [[SET], [COMMON], [own(pod) for pod in self._cluster.workloads]]
-        for number, (share, period) in enumerate(zip(shares, PERIODS, strict=True)):
+        for number, share in enumerate(load.shares(NAMESPACE, tuple(self._cluster.workloads))):
             turn = number % len(names)
             client = functools.partial(self._cluster.client, PATIENCE, names[turn:] + names[:turn])
-            out.append(Writer(client, share, period, self._wanted.seed + number))
+            out.append(Writer(client, share.secrets, share.period, self._wanted.seed + number))
         return out
 
     def run(self) -> Run:
@@ -132,7 +93,7 @@ class _Local:
         """Not a child of the supervisor, which keeps logs short; the kernel ends it with this thread at the latest."""
         told: dict[str, Any] = {}
         for name, workload in self._cluster.workloads.items():
-            secrets = {secret.name: secret.fields for secret in (SET, COMMON, own(name))}
+            secrets = {secret.name: secret.fields for secret in load.of_pod(NAMESPACE, name)}
             told[name] = {"mount": str(workload.mount), "secrets": secrets}
         argv = bound([sys.executable, "-m", reader.__name__, json.dumps({"pods": told})])
         with self._log.open("wb") as log:

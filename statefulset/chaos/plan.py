@@ -31,6 +31,32 @@ class Kill:
     pods: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What was asked for. `duration`, `interval`: seconds. `wipe`: who is killed loses its disk as well."""
+
+    duration: float
+    interval: float
+    force: bool
+    percentage: int
+    sequence: Order
+    seed: int
+    nodes: int = 3
+    workloads: int = 4
+    wipe: bool = False
+
+    @property
+    def minority(self) -> bool:
+        """Those who are left are a quorum, always."""
+        at_once = size(self.nodes, self.percentage) if self.sequence == "parallel" else 1
+        return 2 * at_once < self.nodes
+
+    def kills(self) -> tuple[Kill, ...]:
+        """Raises PlanError."""
+        names = tuple(f"safe-{number}" for number in range(self.nodes))
+        return plan(names, self.duration, self.interval, self.percentage, self.sequence, self.seed)
+
+
 def size(pods: int, percentage: int) -> int:
     """Pods of one round: `percentage` of them, rounded down, and one at least."""
     return max(1, pods * percentage // 100)

@@ -88,18 +88,21 @@ def quantile(ordered: list[float], part: float) -> float:
 
 
 class Teller:
-    """Says what is new of each pod since it last did."""
+    """Says what is new of each pod since it last did. Lines are numbered: a log may lose its beginning."""
 
     def __init__(self, mounts: list[Mount]) -> None:
         self._mounts = mounts
         self._shown = [dict.fromkeys(mount.pod.secrets, 0) for mount in mounts]
         self._violated = [0] * len(mounts)
+        self._lines = 0
 
     def tell(self, sweeps: int) -> None:
         for number, mount in enumerate(self._mounts):
             pod, shown = mount.pod, self._shown[number]
             fresh = {secret: seen[shown[secret] :] for secret, seen in pod.seen.items() if len(seen) > shown[secret]}
+            self._lines += 1
             line = {
+                "n": self._lines,
                 "pod": pod.name,
                 "at": time.time(),
                 "seen": fresh,

@@ -1,4 +1,4 @@
-"""Puts together what a reader told line by line: as a process writes it to a file, as a pod to its log.
+"""Puts together what readers and writers told line by line: as a process writes it to a file, as a pod to its log.
 
 Why it exists: a run is followed while it goes on, and a log is read again and again from its beginning.
 What it refuses to do: fail over a line that is cut off or not the reader's. A last line may be half written.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from statefulset.chaos.history import Ack
 
 
 @dataclasses.dataclass
@@ -35,6 +37,37 @@ class Tally:
     def has(self, newest: Mapping[str, int]) -> bool:
         """Does it show these writes, or newer ones, of the secrets it has?"""
         return all(each[-1][0] >= newest.get(secret, 0) for secret, each in self.seen.items() if each)
+
+
+@dataclasses.dataclass
+class Written:
+    """What a writing process told. `ready`: each secret was put once; `ended`: that was its last line. The others as in
+    writer.py; `told`: wall clock of the last line."""
+
+    acks: list[Ack] = dataclasses.field(default_factory=list)
+    failed: list[tuple[float, str]] = dataclasses.field(default_factory=list)
+    tried: dict[str, int] = dataclasses.field(default_factory=dict)
+    problem: str = ""
+    ready: bool = False
+    ended: bool = False
+    told: float = 0.0
+
+
+def written(lines: Iterable[Mapping[str, Any]]) -> Written:
+    out = Written()
+    for line in lines:
+        if "acks" not in line or "tried" not in line:
+            continue
+        out.acks += [Ack(*each) for each in line["acks"]]
+        out.failed += [(float(at), str(what)) for at, what in line["failed"]]
+        out.tried, out.problem, out.told = line["tried"], line["problem"], line["at"]
+        out.ready, out.ended = line["ready"], line["ended"]
+    return out
+
+
+def lacking(lines: Sequence[Mapping[str, Any]]) -> bool:
+    """Is one of the lines before the last gone? They are numbered from 1."""
+    return [line["n"] for line in lines if "n" in line] != list(range(1, len(lines) + 1))
 
 
 def documents(text: str) -> list[dict[str, Any]]:

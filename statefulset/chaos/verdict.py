@@ -78,7 +78,8 @@ def judge(run: Run) -> Report:
     phases[0].begin = min([run.began, *(at for at, _ in run.kills)])
     lags.close(phases, run.ended)
     seen = {pod: tally.seen for pod, tally in run.tallies.items()}
-    lost = lags.sort_in(phases, run.acks, seen)
+    # What was put before anybody looked has no lag: the files were there when the reader came.
+    lost = lags.sort_in(phases, [ack for ack in run.acks if ack.at >= run.began], seen)
     wrong = [f"{each['kind']}: {pod}: {each['what']}" for pod, t in run.tallies.items() for each in t.violations]
     wrong += [*lost, *_miscounted(run.acks), *misplaced(run.acks, run.tried, run.final), *run.problems]
     if run.quorum:

@@ -1,5 +1,11 @@
 """Rotates secrets without a pause through the admin API, and remembers what was acknowledged, and when.
 
+    python -m statefulset.chaos.writer '{"servers": [URL, ...], "ca": PATH, "token": PATH, "seed": N,
+        "shares": [{"period": SECONDS, "secrets": [{"name": "ns/name", "fields": [...], "grants": [...]}]}]}'
+
+As a process it puts each secret until it is acknowledged, then rotates them until SIGTERM, and says what is new as one
+line of JSON a second, for statefulset.chaos.tally. After its last line it stays for a while: a log goes with its pod.
+
 Why it exists: an acknowledgement is the promise the run is about; each is kept with its wall time.
 What it refuses to do: guess. A write without an answer may or may not have happened; it is counted as open and the next
 one has the next number, so the files tell.
@@ -8,15 +14,22 @@ one has the next number, so the files tell.
 from __future__ import annotations
 
 import base64
+import dataclasses
+import functools
+import json
 import random
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from statefulset.chaos import marks
 from statefulset.chaos.history import Ack, Secret
 from statefulset.cli.client import Client
+from statefulset.cli.connection import Connection
 from statefulset.cli.errors import CliError
 
 PATIENCE: Final = 30.0
@@ -26,6 +39,9 @@ REFUSED: Final = 0.5
 HOME: Final = 8.0
 """Seconds after which a writer goes back to the node it began with: a client stays with the one that answered last, and
 after a few outages all of them would ask the same."""
+TELL: Final = 1.0
+LINGER: Final = 60.0
+"""Seconds for whoever collects the last line of a pod's log."""
 
 
 def body(secret: Secret, number: int) -> Mapping[str, object]:
@@ -51,8 +67,12 @@ class Writer(threading.Thread):
         self._rng = random.Random(seed)  # noqa: S311 - a run is chosen, not a key
         self._ended = threading.Event()
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """No more writes after the one that is under way."""
         self._ended.set()
+
+    def stop(self) -> None:
+        self.end()
         self.join(2 * PATIENCE)
 
     def put(self, secret: Secret) -> None:
@@ -89,3 +109,74 @@ def versions(client: Client, secrets: Iterable[str]) -> Iterator[tuple[str, int]
         except CliError as error:
             if error.code != "not_found":
                 raise
+
+
+class Teller:
+    """One line of JSON with what is new since the last one. Lines are numbered: a log may lose its beginning."""
+
+    def __init__(self, writers: Sequence[Writer]) -> None:
+        self._writers = writers
+        self._shown = [(0, 0)] * len(writers)
+        self._lines = 0
+
+    def tell(self, ready: bool = False, ended: bool = False) -> None:
+        """`ready`: each secret was put once; `ended`: nothing is written any more."""
+        self._lines += 1
+        acks: list[tuple[Any, ...]] = []
+        failed: list[tuple[float, str]] = []
+        for number, writer in enumerate(self._writers):
+            before, now = self._shown[number], (len(writer.acks), len(writer.failed))
+            acks += map(dataclasses.astuple, writer.acks[before[0] : now[0]])
+            failed += writer.failed[before[1] : now[1]]
+            self._shown[number] = now
+        line = {
+            "n": self._lines,
+            "at": time.time(),
+            "acks": acks,
+            "failed": failed,
+            "tried": {name: count for writer in self._writers for name, count in writer.numbers.items()},
+            "problem": next((writer.problem for writer in self._writers if writer.problem), ""),
+            "ready": ready,
+            "ended": ended,
+        }
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+
+def made(asked: Mapping[str, Any]) -> list[Writer]:
+    """The writers of a process; each begins with another server."""
+    servers, out = tuple(asked["servers"]), []
+    for number, share in enumerate(asked["shares"]):
+        turn = number % len(servers)
+        there = Connection(servers[turn:] + servers[:turn], Path(asked["ca"]), Path(asked["token"]))
+        secrets = [Secret(each["name"], tuple(each["fields"]), tuple(each["grants"])) for each in share["secrets"]]
+        client = functools.partial(Client, there, PATIENCE)
+        out.append(Writer(client, secrets, share["period"], asked["seed"] + number))
+    return out
+
+
+def main() -> None:
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    writers = made(json.loads(sys.argv[1]))
+    teller = Teller(writers)
+    for writer in writers:
+        for secret in writer.secrets:
+            while not stopped and not any(ack.secret == secret.name for ack in writer.acks):
+                writer.put(secret)
+                teller.tell()
+    for writer in writers:
+        writer.start()
+    while not stopped:
+        teller.tell(ready=True)
+        time.sleep(TELL)
+    for writer in writers:
+        writer.end()
+    for writer in writers:
+        writer.stop()
+    teller.tell(ready=True, ended=True)
+    time.sleep(LINGER)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,9 @@ cluster that was not named, or call a run passed in which too little happened.
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,11 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from statefulset.cli import options, output
-from statefulset.cli.errors import DONE, REFUSED, usage
+from statefulset.cli.errors import DONE, REFUSED, CliError, usage
 
 if TYPE_CHECKING:
     from statefulset.chaos.plan import Order
     from statefulset.chaos.verdict import Report, Run
+    from statefulset.kube.login import Login
 
     DurationType = click.ParamType[float]
 else:  # generic in the newest click only
@@ -43,8 +46,12 @@ class Seconds(DurationType):
         return float(int(number) * (unit or 1))
 
 
-def planned(function: Function) -> Function:
-    """What both forms have in common; the words are those of known pod-delete tools."""
+def planned(duration: str, interval: str) -> Callable[[Function], Function]:
+    """What both forms have in common, with these defaults; the words are those of known pod-delete tools."""
+    return lambda function: _planned(function, duration, interval)
+
+
+def _planned(function: Function, duration: str, interval: str) -> Function:
     for option in (
         click.option("--seed", type=click.IntRange(0, (1 << 31) - 1), help="Repeat the plan of this seed."),
         click.option(
@@ -63,9 +70,12 @@ def planned(function: Function) -> Function:
         ),
         click.option("--force", is_flag=True, help="Without warning (SIGKILL, no grace period) instead of SIGTERM."),
         click.option(
-            "--interval", type=Seconds(), default="10s", show_default=True, help="From one round to the next."
+            "--interval", type=Seconds(), default=interval, show_default=True, help="From one round to the next."
         ),
-        click.option("--duration", type=Seconds(), default="120s", show_default=True, help="Of the whole run."),
+        click.option(
+            "--workloads", type=click.IntRange(1, 32), default=4, show_default=True, help="How many pods read."
+        ),
+        click.option("--duration", type=Seconds(), default=duration, show_default=True, help="Of the whole run."),
     ):
         function = option(function)
     return options.json_option(function)
@@ -82,9 +92,8 @@ def chaos() -> None:
 
 
 @chaos.command(short_help="Processes of a private `safe dev` on this machine.")
-@planned
+@planned("120s", "10s")
 @click.option("--nodes", type=click.Choice(["3", "5"]), default="3", show_default=True, help="How many nodes.")
-@click.option("--workloads", type=click.IntRange(1, 32), default=4, show_default=True, help="How many pods read.")
 @click.option("--wipe", is_flag=True, help="A killed node loses its disk too. Only while the others are a quorum.")
 def local(
     duration: float,
@@ -104,8 +113,8 @@ def local(
       safe chaos local --duration 120s --force
       safe chaos local --percentage 100 --interval 20s      all nodes at once
     """
-    from statefulset.chaos.local import Wanted, run
-    from statefulset.chaos.plan import PlanError
+    from statefulset.chaos.local import run
+    from statefulset.chaos.plan import PlanError, Wanted
     from statefulset.cli.dev import signals
 
     order: Order = "serial" if sequence == "serial" else "parallel"
@@ -117,7 +126,7 @@ def local(
     except PlanError as error:
         raise usage(str(error)) from None
     again = ["safe", "chaos", "local", *repeated(wanted, duration, interval), "--nodes", nodes]
-    again += ["--workloads", str(workloads), *(["--wipe"] if wipe else [])]
+    again += ["--wipe"] if wipe else []
     say(f"seed {wanted.seed}")
     try:
         with signals.installed():
@@ -125,6 +134,96 @@ def local(
     except signals.Stopped as stopped:
         return 128 + stopped.number
     return told(found, shlex.join(again), as_json)
+
+
+@chaos.command(short_help="Pods of an installed store, in a cluster.")
+@planned("300s", "30s")
+@click.option("--namespace", required=True, metavar="NAME", help="Where the store is whose pods are to be deleted.")
+@click.option("--yes", is_flag=True, help="Do not ask. Needed where there is no terminal to ask at.")
+def pods(
+    duration: float,
+    interval: float,
+    force: bool,
+    percentage: int,
+    sequence: str,
+    seed: int | None,
+    workloads: int,
+    namespace: str,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Delete pods of the store in --namespace, in the cluster of your kubeconfig.
+
+    It makes a namespace of its own with a pod that writes and some that read, and removes it at the end, Ctrl-C
+    included. The store's other secrets are not looked at. You have to be a cluster admin or nearly so.
+
+    \b
+      safe chaos pods --namespace raftsafe
+      safe chaos pods --namespace raftsafe --force --duration 10m --sequence serial --percentage 100
+    """
+    from statefulset.chaos.plan import PlanError, Wanted
+
+    entered, path = entering(namespace)
+    from statefulset.chaos import pods as run
+    from statefulset.chaos.target import UnfitError, check
+    from statefulset.chaos.workloads import named
+    from statefulset.cli.dev import signals
+
+    if duration > run.MAX_DURATION:
+        raise usage("--duration is 2h at most: a kubelet keeps no more of the writer's log")
+    there = run.find(entered, namespace)
+    order: Order = "serial" if sequence == "serial" else "parallel"
+    size = len(there.nodes)
+    wanted = Wanted(duration, interval, force, percentage, order, chosen(seed), size, workloads)
+    try:
+        wanted.kills()
+        check(wanted, there)
+    except (PlanError, UnfitError) as error:
+        raise usage(str(error)) from None
+    own = named(mark(), workloads, wanted.seed, duration)
+    run.allowed(entered, namespace, own.namespace)
+    if not yes:
+        confirm(f"Delete pods of the store in namespace {namespace} of context {entered.context} for {duration:g} s?")
+    say(f"seed {wanted.seed}")
+    try:
+        with signals.installed():
+            found = run.Chaos(entered, path, wanted, there, own, say).run()
+    except signals.Stopped as stopped:
+        return 128 + stopped.number
+    again = ["safe", "chaos", "pods", f"--namespace={namespace}", *repeated(wanted, duration, interval)]
+    return told(found, shlex.join(again), as_json)
+
+
+def entering(namespace: str) -> tuple[Login, str]:
+    """The kubeconfig's user, and the kubeconfig. Raises CliError: usage, also if another store may be meant."""
+    from statefulset.cli import connection, tunnel
+
+    asked = options.asked()
+    if os.environ.get("SAFE_SERVER"):
+        raise usage("SAFE_SERVER is set, and this needs a cluster", "unset SAFE_SERVER: it may be another store")
+    if asked.namespace not in (namespace, connection.NAMESPACE):
+        raise usage(
+            f"two namespaces are named: {asked.namespace} and {namespace}", "name the one you mean twice, or once"
+        )
+    path = connection.kubeconfig(os.environ)
+    if not path:
+        raise usage("there is no kubeconfig", "KUBECONFIG names one; without it, it is ~/.kube/config")
+    return tunnel.login(path, asked), path
+
+
+def confirm(question: str) -> None:
+    """Raises CliError."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise usage("pods would be deleted and nobody can be asked here", "say --yes if you mean it")
+    if not click.confirm(question, err=True):
+        raise CliError("not confirmed; nothing was done", code="stopped", exit_code=REFUSED)
+
+
+def mark() -> str:
+    """Whose namespace it is: one that no other run has."""
+    import secrets
+
+    return secrets.token_hex(4)
 
 
 def chosen(seed: int | None) -> int:
@@ -137,6 +236,7 @@ def chosen(seed: int | None) -> int:
 def repeated(wanted: Any, duration: float, interval: float) -> list[str]:
     """The options that make the same plan again."""
     out = [f"--duration={duration:g}s", f"--interval={interval:g}s", f"--percentage={wanted.percentage}"]
+    out.append(f"--workloads={wanted.workloads}")
     return [*out, f"--sequence={wanted.sequence}", f"--seed={wanted.seed}", *(["--force"] if wanted.force else [])]
 
 

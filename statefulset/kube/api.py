@@ -69,11 +69,15 @@ class Api:
         """What it is now, None if there is none or it was changed meanwhile. `apply` is server-side apply."""
         return self._ask("PATCH", path, query, body=body, content=_PATCH[kind], absent=(404, 409))
 
-    def delete(self, path: str, grace: int | None = None) -> bool:
+    def delete(self, path: str, grace: int | None = None, uid: str = "") -> bool:
         """Whether there was one. It may be there for a while, until its finalizers and its containers are done.
-        `grace`: seconds that a pod's containers get between SIGTERM and SIGKILL; 0 is without warning."""
-        query = {} if grace is None else {"gracePeriodSeconds": str(grace)}
-        return self._ask("DELETE", path, {"propagationPolicy": "Background", **query}, absent=(404,)) is not None
+        `grace`: seconds that a pod's containers get between SIGTERM and SIGKILL; 0 is without warning. `uid`: only this
+        very object, and none that has its name since; so it can be asked for again when the answer was lost."""
+        # All in the body: an API server that is sent one does not look at the query (apiserver, DeleteResource).
+        options: Document = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        options |= {} if grace is None else {"gracePeriodSeconds": grace}
+        options |= {"preconditions": {"uid": uid}} if uid else {}
+        return self._ask("DELETE", path, body=options, absent=(404, 409)) is not None
 
     def text(self, path: str, **query: str) -> str:
         """What is no document: a container's log. Empty if there is none, or none yet (400). Never more than the

@@ -22,14 +22,16 @@ VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DEL
 
 class ApiServer:
     found: tuple[Path, dict[str, str]]
-    """`tokens`: token -> service account "namespace/name". `logs`: "namespace/pod" -> its log. `away`: every request is answered with 503. `issued`:
-    service account -> the token a TokenRequest for it brings; `requested`: the audiences asked for. `ports`: where a
-    port of a pod ("namespace/name", port) really leads; one that leads nowhere is refused by the pod."""
+    """`tokens`: token -> service account "namespace/name". `logs`: "namespace/pod" -> its log, or the file with it.
+    `away`: every request is answered with 503. `issued`: service account -> the token a TokenRequest for it brings;
+    `requested`: the audiences asked for. `ports`: where a port of a pod ("namespace/name", port) really leads; one that
+    leads nowhere is refused by the pod. `deleted`: (plural, "namespace/name", gracePeriodSeconds) of each deletion."""
 
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.cluster = cluster
         self.tokens: dict[str, str] = {}
-        self.logs: dict[str, str] = {}
+        self.logs: dict[str, str | Path] = {}
+        self.deleted: list[tuple[str, str, int | None]] = []
         self.issued: dict[str, str] = {}
         self.requested: list[list[str]] = []
         self.ports: dict[tuple[str, int], int] = {}
@@ -132,11 +134,15 @@ class ApiServer:
         if verb == "get" and (plural, part) == ("pods", "log"):
             if (text := self.logs.get(f"{namespace}/{key[3]}")) is None:
                 raise Refusal(404)
+            text = text.read_text() if isinstance(text, Path) else text
             return text[: int(query.get("limitBytes") or 1 << 20)]
         if verb == "get":
             return self.cluster.get(key)
         if verb == "delete":
-            return self.cluster.delete(key)
+            options = json.loads(body or b"{}")
+            found = self.cluster.delete(key, (options.get("preconditions") or {}).get("uid", ""))
+            self.deleted.append((plural, f"{namespace}/{key[3]}", options.get("gracePeriodSeconds")))
+            return found
         document = json.loads(body)
         if verb == "create":
             return self.cluster.create(group, plural, namespace, document)

@@ -2,7 +2,7 @@
 
 Why it exists: controllers go wrong exactly where a simple mock is kind: stale writes, deletion that waits, a right that
 was forgotten in the manifests. It authorises by the RBAC documents it is given.
-What it refuses to do: know schemas, defaulting or admission.
+What it refuses to do: know schemas, defaulting or admission; a test may bring its own (`admission`).
 
 https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
@@ -13,7 +13,7 @@ import copy
 import itertools
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Document = dict[str, Any]
@@ -56,10 +56,12 @@ def selected(document: Document, selector: str) -> bool:
 
 
 class Cluster:
-    """`rights`: RBAC documents, or None for no authorisation; `spec` changes count generations."""
+    """`rights`: RBAC documents, or None for no authorisation; `spec` changes count generations. `admission`: (plural,
+    document) -> document, for what is created."""
 
     def __init__(self, rights: list[Document] | None = None) -> None:
         self.rights = rights
+        self.admission: Callable[[str, Document], Document] = lambda _, document: document
         self.changed = threading.Condition()
         self.history: list[tuple[int, str, Key, Document]] = []
         self.denied: list[tuple[str, str, str]] = []
@@ -105,7 +107,7 @@ class Cluster:
                 raise Refusal(409, "it exists")
             metadata |= {"uid": str(uuid.uuid4()), "generation": 1} | ({"namespace": namespace} if namespace else {})
             document.pop("status", None)
-            return self._store("ADDED", key, document)
+            return self._store("ADDED", key, self.admission(plural, document))
 
     def replace(self, key: Key, document: Document, part: str = "") -> Document:
         """PUT, of the whole or of the status."""
@@ -121,9 +123,15 @@ class Cluster:
             merged = merge(self.get(key), {"status": patch.get("status")} if part else patch)
             return self.replace(key, {**merged, "metadata": {**merged["metadata"], **_given(patch)}}, part)
 
-    def delete(self, key: Key) -> Document:
+    def delete(self, key: Key, uid: str = "") -> Document:
+        """A namespace takes all that is in it along. `uid`: of the one that is meant, if only that one is."""
         with self.changed:
             present = self.get(key)
+            if uid not in ("", present["metadata"]["uid"]):
+                raise Refusal(409, "another one has its name")
+            if key[1] == "namespaces":
+                for inside in [each for each in self._objects if each[2] == key[3]]:
+                    self._remove(inside, self._objects[inside])
             if present["metadata"].get("finalizers"):
                 present["metadata"].setdefault("deletionTimestamp", "2026-11-24T12:00:00Z")
                 return self._store("MODIFIED", key, present)
