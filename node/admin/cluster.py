@@ -17,6 +17,8 @@ from aiohttp import web
 from node import audit
 from node.admin import bodies, context
 from node.admin.openapi import DOCUMENT
+from node.admin.rollout import array
+from node.admin.secrets import STALE
 from node.admin.services import RaftStatus, Receipt, Services
 from sidecar.wire import messages
 
@@ -31,7 +33,8 @@ def _version() -> str:
 
 
 def receipt_view(receipt: Receipt) -> dict[str, Any]:
-    """One sidecar as JSON; `placed` is "ns/name" -> version in its files. What a sidecar is too old to say is None."""
+    """One sidecar as JSON; `placed` is "ns/name" -> version in its files; `want` the names it asks for,
+    empty for all that is granted. What a sidecar is too old to say is None."""
     return {
         "pod": receipt.pod,
         "namespace": receipt.namespace,
@@ -40,6 +43,7 @@ def receipt_view(receipt: Receipt) -> dict[str, Any]:
         "since_ms": receipt.since_ms,
         "index": receipt.index,
         "placed": dict(receipt.placed),
+        "want": sorted(receipt.want),
         "error": receipt.error,
         "connected": receipt.connected,
         "stale": receipt.stale,
@@ -114,7 +118,10 @@ class Cluster:
 
     async def sidecars(self, request: web.Request) -> web.Response:
         bodies.query(request)
-        return web.json_response([receipt_view(receipt) for receipt in self._services.sidecars.receipts()])
+        receipts = list(self._services.sidecars.receipts())
+        headers = {STALE: "false" if self._services.raft.status().quorum else "true"}
+        text = await array(receipts, receipt_view)
+        return web.Response(text=text, content_type="application/json", headers=headers)
 
     async def sealing_key(self, request: web.Request) -> web.Response:
         """Public by its nature: whoever has it can seal and nothing else."""

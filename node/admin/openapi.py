@@ -95,16 +95,23 @@ _CONSISTENCY: Final = _query(
     "local: this node's own copy, also without a quorum; the header Raftsafe-Stale says whether it may be out of date",
 )
 _STALE: Final[Json] = {
-    "Raftsafe-Stale": {"description": "with consistency=local: no quorum now", "schema": {"enum": ["true", "false"]}}
+    "Raftsafe-Stale": {
+        "description": "this node has no quorum now; for secrets with consistency=local only",
+        "schema": {"enum": ["true", "false"]},
+    }
 }
 _AWAY: Final = ("too_many_requests", "no_quorum")
 _CHANGE: Final = ("not_found", "conflict", "deleted", "too_large", "key_reused", *_AWAY)
 
 
-def _read(text: str, schema: Json, *problems: str) -> Json:
-    out = _answers(text, schema, *problems, *_AWAY)
+def _told(text: str, schema: Json, *problems: str) -> Json:
+    out = _answers(text, schema, *problems)
     out["200"]["headers"] = _STALE
     return out
+
+
+def _read(text: str, schema: Json, *problems: str) -> Json:
+    return _told(text, schema, *problems, *_AWAY)
 
 
 _SECRET: Final[Json] = {
@@ -519,6 +526,11 @@ _SCHEMAS: Final[Json] = {
             "since_ms": _MS,
             "index": {"type": "integer"},
             "placed": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "want": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "names it asks for; empty: all that is granted",
+            },
             "error": {"type": "string", "description": "a stable code; empty when all is well"},
             "connected": {"type": "boolean", "description": "false: it left this node a short while ago, at since_ms"},
             "stale": {"type": "boolean"},
@@ -639,7 +651,7 @@ DOCUMENT: Final[Json] = {
             "get": {
                 "operationId": "sidecars",
                 "summary": "The sidecars of this node, and what is in their files.",
-                "responses": _answers("the sidecars", {"type": "array", "items": _ref("Sidecar")}, "too_many_requests"),
+                "responses": _told("the sidecars", {"type": "array", "items": _ref("Sidecar")}, "too_many_requests"),
             }
         },
         "/v1/sealing-key": {

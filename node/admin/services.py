@@ -7,7 +7,7 @@ and on one in-process store. What it refuses to do: hold behaviour.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from node.admin.rights import Right
@@ -91,8 +91,9 @@ class Gate(Protocol):
 
 
 class Receipt(Protocol):
-    """What one sidecar last said to this node: `placed` maps "ns/name" to the version in its files. `since_ms`: when
-    its stream began, or ended if it is not `connected` any more."""
+    """What one sidecar last said to this node: `placed` maps "ns/name" to the version in its files; `want`: the names
+    it asks for, empty for all that is granted. `since_ms`: when its stream began, or ended if it is not `connected` any
+    more."""
 
     @property
     def pod(self) -> str: ...
@@ -108,6 +109,8 @@ class Receipt(Protocol):
     def index(self) -> int: ...
     @property
     def placed(self) -> Mapping[str, int]: ...
+    @property
+    def want(self) -> Collection[str]: ...
     @property
     def error(self) -> str: ...
     @property

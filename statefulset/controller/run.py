@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from statefulset.cli.connection import Connection
+from statefulset.controller.events import EventsDuty
 from statefulset.controller.loop import Loop
 from statefulset.controller.secrets import SecretsDuty
 from statefulset.controller.settings import Settings, SettingsError, load
@@ -61,7 +62,8 @@ async def _serve(settings: Settings, environ: Mapping[str, str]) -> None:
     connection = Connection((settings.server,), settings.ca_file, settings.token_file)
     with Store(connection, settings.each_server, STORE_PATIENCE) as store:
         secrets = SecretsDuty(api, store)
-        tasks = Tasks(api, secrets, store, certificate, settings.namespace, lambda: _authority(settings))
+        events = EventsDuty(api, store, settings.namespace)
+        tasks = Tasks(api, secrets, events, store, certificate, settings.namespace, lambda: _authority(settings))
         loop = Loop(api, settings.name, settings.namespace, tasks, ended)
         worker = asyncio.create_task(asyncio.to_thread(loop.run))
         await asyncio.wait({asyncio.create_task(stop.wait()), worker}, return_when=asyncio.FIRST_COMPLETED)

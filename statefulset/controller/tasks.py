@@ -1,7 +1,9 @@
-"""What the controller has to look at, and when: names with a time, most urgent first.
+"""What the controller has to look at, when, and the looks that are a few lines each.
 
-Why it exists: a queue in which a name stands once, so that a hundred changes of one resource are one look at it.
-What it refuses to do: forget a name before it was handled, or know how long anything takes.
+Why it exists: a queue of names with a time, most urgent first, in which a name stands once, so that many changes of
+one resource are one look at it; and the one place that says what a name means. What takes more than a few lines is a
+duty of its own (secrets.py, events.py).
+What it refuses to do: forget a name before it was handled, know how long anything takes, or do two at a time.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from statefulset.cli.errors import CliError
-from statefulset.controller import pods
-from statefulset.controller.secrets import ALL, SecretsDuty, utc_now
+from statefulset.controller import bundle
+from statefulset.controller.events import PODS, EventsDuty
+from statefulset.controller.secrets import ALL, SecretsDuty
 from statefulset.controller.store import Store
 from statefulset.injector.certificate import Certificate, trusted
 from statefulset.injector.patch import INJECTED
-from statefulset.kube.api import NAMES_ONLY, Api, Document
+from statefulset.kube.api import Api, Document
 from statefulset.kube.objects import AwayError
 
 log = logging.getLogger("safe-control")
@@ -27,10 +30,11 @@ SECRET: Final = "secret "  # noqa: S105 - a word in a queue
 BUNDLE: Final = "bundle "
 WEBHOOK: Final = "webhook"
 MISSED: Final = "missed"
+UNSERVED: Final = "unserved"
 MEMBERS: Final = "members"
 FAILED: Final = 5.0
 """Seconds after which something that could not be done is tried again."""
-PERIODS: Final = {WEBHOOK: 60.0, MISSED: 300.0, MEMBERS: 5.0}
+PERIODS: Final = {WEBHOOK: 60.0, MISSED: 300.0, UNSERVED: 60.0, MEMBERS: 5.0}
 """Seconds between two looks at what nothing tells us of."""
 NODES: Final = "safe"
 """The StatefulSet."""
@@ -51,6 +55,7 @@ class Tasks:
         self,
         api: Api,
         secrets: SecretsDuty,
+        events: EventsDuty,
         store: Store,
         certificate: Certificate,
         namespace: str,
@@ -58,15 +63,15 @@ class Tasks:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`ca`: the PEM certificate by which sidecars know the nodes; may raise AwayError."""
-        self._api, self._secrets, self._store, self._certificate = api, secrets, store, certificate
-        self._namespace, self._ca, self._now = namespace, ca, now
+        self._api, self._secrets, self._events, self._store = api, secrets, events, store
+        self._certificate, self._namespace, self._ca, self._now = certificate, namespace, ca, now
         self._lock = threading.Lock()
         self._due: dict[str, float] = dict.fromkeys(PERIODS, 0.0)
 
     def watches(self) -> Iterator[tuple[str, Callable[[Document], None], dict[str, str]]]:
         """(path, what to do with each object's metadata, query)."""
         yield ALL, lambda meta: self.note(f"{SECRET}{meta['namespace']}/{meta['name']}"), {}
-        yield "/api/v1/pods", lambda meta: self.note(f"{BUNDLE}{meta['namespace']}"), {"labelSelector": INJECTED}
+        yield PODS, lambda meta: self.note(f"{BUNDLE}{meta['namespace']}"), {"labelSelector": INJECTED}
 
     def note(self, task: str, after: float = 0.0) -> None:
         """Look at it in `after` seconds, or sooner if that is noted already."""
@@ -102,7 +107,9 @@ class Tasks:
         elif task == WEBHOOK:
             self._webhook()
         elif task == MISSED:
-            self._missed()
+            self._events.missed()
+        elif task == UNSERVED:
+            self._events.unserved()
         elif task == MEMBERS:
             self._members()
         if task in PERIODS:
@@ -110,12 +117,12 @@ class Tasks:
 
     def _bundle(self, namespace: str) -> None:
         certificate, path = self._ca(), f"/api/v1/namespaces/{namespace}/configmaps"
-        found = self._api.get(f"{path}/{pods.BUNDLE}")
+        found = self._api.get(f"{path}/{bundle.BUNDLE}")
         if found is None:
-            self._api.create(path, pods.bundle(certificate))
+            self._api.create(path, bundle.bundle(certificate))
             log.info("CA bundle published to %s", namespace)
-        elif pods.outdated(found, certificate):
-            self._api.patch(f"{path}/{pods.BUNDLE}", pods.bundle(certificate))
+        elif bundle.outdated(found, certificate):
+            self._api.patch(f"{path}/{bundle.BUNDLE}", bundle.bundle(certificate))
             log.info("CA bundle renewed in %s", namespace)
 
     def _webhook(self) -> None:
@@ -142,13 +149,3 @@ class Tasks:
                 log.info("the store is to have %d members, as its StatefulSet has", size)
         except CliError as error:
             raise AwayError(f"members: {error.message}") from None
-
-    def _missed(self) -> None:
-        every = (item["metadata"] for item in self._api.items("/api/v1/pods", accept=NAMES_ONLY))
-        for metadata in pods.missed(every, self._namespace):
-            text = (
-                "this pod asks for raftsafe.io/inject and was made without the sidecar; delete it to have it made anew"
-            )
-            body = pods.event(metadata, "NotInjected", text, utc_now())
-            if self._api.create(f"/api/v1/namespaces/{metadata['namespace']}/events", body) is not None:
-                log.warning("pod %s/%s missed injection", metadata["namespace"], metadata["name"])

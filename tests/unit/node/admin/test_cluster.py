@@ -39,7 +39,7 @@ async def test_resize_refuses_what_is_no_size(api):
 
 
 async def test_sidecars(api):
-    api.node.sidecars.add("p1", {"a/b": 1}, error="no_space", stale=True)
+    api.node.sidecars.add("p1", {"a/b": 1}, error="no_space", stale=True, want=frozenset({"a/c", "a/b"}))
     assert (await api.call("GET", "/v1/sidecars")).json == [
         {
             "pod": "p1",
@@ -49,6 +49,7 @@ async def test_sidecars(api):
             "since_ms": 1_700_000_000_000,
             "index": 1,
             "placed": {"a/b": 1},
+            "want": ["a/b", "a/c"],
             "error": "no_space",
             "connected": True,
             "stale": True,
@@ -63,6 +64,17 @@ async def test_sidecars(api):
             "staleness_ms": None,
         }
     ]
+
+
+async def test_sidecars_of_a_node_without_a_quorum(api):
+    """They are told all the same, with the word that what they hold may not be the newest."""
+    for number in range(600):
+        api.node.sidecars.add(f"p{number}", {})
+    for quorum, stale in ((True, "false"), (False, "true")):
+        api.node.raft.quorum = quorum
+        answer = await api.call("GET", "/v1/sidecars")
+        assert answer.headers["Raftsafe-Stale"] == stale
+        assert [one["pod"] for one in answer.json] == [f"p{number}" for number in range(600)]
 
 
 async def test_sidecars_tell_how_they_fare(api):

@@ -121,6 +121,13 @@ def test_pods_that_missed_injection_are_told(api, control):
     )
 
 
+def test_nodes_are_asked_how_sidecars_fare_with_the_rights_there_are(working):
+    """What is said at pods, and when: test_events.py."""
+    asked = working.server.node.gate.asked
+    wait(lambda: any(right.what == "safeclusters/sidecars" for right in asked), "a node is asked")
+    assert working.api.cluster.denied == [] and "Traceback" not in working.replica.said
+
+
 def test_the_api_server_can_call_the_webhook(working):
     api, replica = working.api, working.replica
 

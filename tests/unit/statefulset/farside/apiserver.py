@@ -130,7 +130,8 @@ class ApiServer:
         if verb == "watch":
             return self.cluster.watch(group, plural, namespace, selector, float(query["timeoutSeconds"]))
         if verb == "list":
-            return _page(self.cluster.list(group, plural, namespace, selector), query)
+            found = self.cluster.list(group, plural, namespace, selector, query.get("fieldSelector", ""))
+            return _page(found, query)
         if verb == "get" and (plural, part) == ("pods", "log"):
             if (text := self.logs.get(f"{namespace}/{key[3]}")) is None:
                 raise Refusal(404)

@@ -55,6 +55,18 @@ def selected(document: Document, selector: str) -> bool:
     return True
 
 
+def matching(document: Document, selector: str) -> bool:
+    """Field selectors: = and != on a path; what is not there is the empty string."""
+    for part in filter(None, selector.split(",")):
+        path, other, value = part.partition("!=") if "!=" in part else part.partition("=")
+        found: Any = document
+        for step in path.split("."):
+            found = (found or {}).get(step)
+        if ((found or "") == value) is (other == "!="):
+            return False
+    return True
+
+
 class Cluster:
     """`rights`: RBAC documents, or None for no authorisation; `spec` changes count generations. `admission`: (plural,
     document) -> document, for what is created."""
@@ -88,12 +100,15 @@ class Cluster:
                 raise Refusal(404)
             return copy.deepcopy(self._objects[key])
 
-    def list(self, group: str, plural: str, namespace: str, selector: str = "") -> list[Document]:
+    def list(self, group: str, plural: str, namespace: str, selector: str = "", fields: str = "") -> list[Document]:
         with self.changed:
             return [
                 copy.deepcopy(each)
                 for key, each in sorted(self._objects.items())
-                if key[:2] == (group, plural) and namespace in ("", key[2]) and selected(each, selector)
+                if key[:2] == (group, plural)
+                and namespace in ("", key[2])
+                and selected(each, selector)
+                and matching(each, fields)
             ]
 
     def create(self, group: str, plural: str, namespace: str, document: Document) -> Document:
