@@ -33,6 +33,7 @@ from sidecar.settings import Settings
 from sidecar.stream import Stream, connect, explain, tls_context
 from sidecar.told import Told
 from sidecar.wire import codes
+from sidecar.wire import messages as m
 from sidecar.wire.frames import ProtocolError
 
 AGENT: Final = "safe-sidecar/0.1.0"
@@ -64,7 +65,8 @@ class Client:
         self._settings = settings
         self._files = files
         self._instance = os.urandom(8).hex()
-        self._own = ""
+        self._own = ""  # the namespace that a node has accepted: it decides where files lie
+        self._claimed = ""  # what the token of this dial says
         self._addresses = Addresses()
         self._stream: Stream | None = None
         self._last: Stream | None = None
@@ -72,6 +74,7 @@ class Client:
         self._timer: asyncio.TimerHandle | None = None
         self._releasing: asyncio.TimerHandle | None = None
         self._status: dict[str, Any] = {}
+        self._mapped: frozenset[str] = frozenset()
         self._renderer = Renderer(settings.render, files)
         self._placing: asyncio.Task[None] | None = None
         self._next: Place | None = None
@@ -82,6 +85,7 @@ class Client:
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         self._exit = loop.create_future()
+        self._mapped = memory.mapped_files()
         loop.set_exception_handler(self._crashed)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, lambda: self._run(self._session.stop()))
@@ -130,6 +134,8 @@ class Client:
             return
         for message in received:
             if stream is self._stream:
+                if isinstance(message, m.Welcome):
+                    self._own = self._claimed
                 self._run(self._session.received(time.monotonic(), self._chance(), message))
 
     def broke(self, stream: Stream, reason: str) -> None:
@@ -215,7 +221,7 @@ class Client:
 
     async def _dial(self, action: Dial) -> None:
         try:
-            held = self._credential()
+            held = credential.read(self._settings.token_file)
             context = tls_context(self._settings.ca_file)
             routes = order(await self._addresses.find(action.nodes), action.shunned, action.chance)
             attempt = functools.partial(connect, self, context)
@@ -223,7 +229,7 @@ class Client:
         except (OSError, ValueError, CredentialError) as error:  # ValueError: a host name that is none
             self._run(self._session.failed(time.monotonic(), self._chance(), _reason(action, error)))
             return
-        self._stream = stream
+        self._stream, self._claimed = stream, held.namespace
         self._release_later()
         self._run(self._session.connected(time.monotonic(), route, held.token, self._remaining(held)))
 
@@ -309,14 +315,9 @@ class Client:
 
     def _release(self) -> None:
         self._releasing = None
-        memory.release()
+        memory.release(self._mapped)
         self._status = {}  # the status file shows the size of this process; that is what has changed
         self._report()
-
-    def _credential(self) -> Credential:
-        held = credential.read(self._settings.token_file)
-        self._own = held.namespace
-        return held
 
     @staticmethod
     def _remaining(held: Credential) -> float | None:
@@ -324,7 +325,7 @@ class Client:
 
     def _read_token(self) -> None:
         try:
-            held = self._credential()
+            held = credential.read(self._settings.token_file)
         except CredentialError as error:
             log(str(error))
             self._run(self._session.token(time.monotonic(), "", None))

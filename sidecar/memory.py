@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import os
 import resource
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 PR_SET_DUMPABLE: Final = 4
@@ -37,32 +37,45 @@ def swap_is_on(swaps: str = "/proc/swaps") -> bool:
         return False
 
 
-def code_ranges(lines: Iterable[str]) -> list[tuple[int, int]]:
-    """(start, end) of the mapped program code in the lines of /proc/self/maps.
+def mapped_files() -> frozenset[str]:
+    """The files that are mapped into this process now; none if the kernel does not say."""
+    with contextlib.suppress(OSError), open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+        words = [line.rstrip("\n").split(None, 5) for line in file]
+        return frozenset(each[5] for each in words if len(each) == 6 and each[5].startswith("/"))
+    return frozenset()
 
-    Only mappings of files that are executable and not writable: nothing can have been changed in those, so the file
-    is always good for the same bytes again. Read-only data is left alone, since relocation has written to some of it.
-    """
-    ranges = []
+
+def clean_ranges(lines: Iterable[str], files: Collection[str]) -> list[tuple[int, int]]:
+    """(start, end) of the mappings of `files` that hold nothing but what the file does, in the lines of
+    /proc/self/smaps (proc(5)): private, not writable, and not a page of their own in memory or in swap, so that the
+    file is always good for the same bytes again. Some read-only data has been written to by relocation."""
+    ranges: list[tuple[int, int]] = []
+    begun: tuple[int, int] | None = None
     for line in lines:
-        words = line.split(None, 5)
-        if len(words) == 6 and words[1] == "r-xp" and words[5].startswith("/"):
+        words = line.rstrip("\n").split(None, 5)
+        if not words[0].endswith(":"):
             start, _, end = words[0].partition("-")
-            ranges.append((int(start, 16), int(end, 16)))
+            fixed = len(words) == 6 and words[5] in files and words[1] in ("r-xp", "r--p")
+            begun = (int(start, 16), int(end, 16)) if fixed else None
+        elif words[0] == "Anonymous:" and words[1] == "0" and begun:
+            ranges.append(begun)
+        elif words[0] == "Swap:" and words[1] != "0" and begun in ranges:
+            ranges.remove(begun)
     return ranges
 
 
-def release() -> None:
+def release(files: Collection[str]) -> None:
     """Give back what only starting up and shaking hands needed.
 
-    Free heap goes back to the kernel, and program code is unmapped from this process: some 6 MiB of Python and OpenSSL
-    that ran once. What is needed again comes back page by page from the page cache, where all sidecars of a machine
-    share it.
+    Free heap goes back to the kernel, and what is as good as in its file is unmapped from this process: some 10 MiB of
+    program code, tables and texts of Python and OpenSSL, used once. What is needed again comes back by page faults from
+    the page cache, where all sidecars of a machine share it. `files`: see mapped_files; what was mapped before there
+    was a second thread, for the dynamic linker may be in the middle of relocating any other.
     """
     with contextlib.suppress(AttributeError, OSError, ValueError):
         _libc.malloc_trim(ctypes.c_size_t(0))
-        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
-            ranges = code_ranges(file)
+        with open("/proc/self/smaps", encoding="utf-8", errors="surrogateescape") as file:
+            ranges = clean_ranges(file, files)
         for start, end in ranges:
             _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), ctypes.c_int(MADV_DONTNEED))
 

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
 from node.clock import Clock
@@ -21,11 +21,15 @@ from node.delivery.acceptor import Acceptor
 from node.delivery.audit import Audit
 from node.delivery.connection import FORGOTTEN, Connection
 from node.delivery.greeting import Door
+from node.delivery.heartbeat import Heartbeat
 from node.delivery.hub import Hub
 from node.delivery.limits import Limits
 from node.delivery.ports import Identity, Record
 from node.delivery.receipts import Receipt
-from node.delivery.rollout import Standing, concerns, stand
+from node.delivery.refusals import Refusals
+from node.delivery.rollout import Standing
+from node.delivery.roster import Roster
+from node.delivery.standings import standings
 from node.delivery.subscriber import Action, Close, Send, Subscription, Unopened, Withheld
 from node.errors import Rejected, Retry
 from sidecar.wire import codes
@@ -35,17 +39,10 @@ _Said = TypeVar("_Said", m.Hello, m.Token)
 
 log = logging.getLogger(__name__)
 
-BUCKETS: Final = 32
-"""The timer visits one in 32 streams at a time, so that each is visited once in a heartbeat, and 10 000 of them never
-cost one turn of the loop more than some 10 ms."""
-LOOK: Final = 4
-"""Every fourth visit, four times a second or so, the hub is told the time."""
 DRAIN_AT_ONCE: Final = 128
 DRAIN_RATE: Final = 1500
 """Sidecars sent away a second. A handshake is about a millisecond of the node that takes them; told all at once, the
 last of some thousands would be without a stream for seconds. Until it is told, each of them is served here."""
-SLICE: Final = 512
-"""Receipts looked at in one turn of the loop."""
 
 
 def never(token: str, namespace: str, serviceaccount: str) -> bool:
@@ -81,7 +78,6 @@ class DeliveryServer:
     ) -> None:
         self._host, self._wanted_port = host, port
         self._hub = hub
-        self._revoked = revoked
         self._applied_index = applied_index
         self._clock = clock
         self._node, self._cluster = node, cluster
@@ -90,22 +86,14 @@ class DeliveryServer:
         self._door = Door(node, verify, self._index, wait_applied, self._settled, self._limits)
         self._audit = Audit(node, clock)
         self._acceptor = Acceptor(lambda: Connection(self), context, self._full)
-        self._buckets: tuple[set[Connection], ...] = tuple(set() for _ in range(BUCKETS))
-        self._count = 0
-        self._numbers = 0
-        self._greeting: set[Connection] = set()
-        self._greeting_bytes = 0
-        self._subscribed: dict[int, Connection] = {}
-        self._pods: dict[tuple[str, str, str], int] = {}
-        self._timer: asyncio.Task[None] | None = None
+        self._roster = Roster()
+        self._refusals = Refusals(self._audit, clock, self._limits, self._refused)
+        self._heartbeat = Heartbeat(self._roster, self._refusals, self._look, revoked, clock, self._limits)
         self._working = False
         self._draining = ""
-        self._beats = 0
-        self._patient_until = 0.0
         self._settle_until = 0.0
         self._empty: asyncio.Event | None = None
-        self.now = clock.now()
-        self.counters: dict[str, int] = dict.fromkeys(("welcomed", "refused", "broken", "silent", "renewed"), 0)
+        self.counters: dict[str, int] = dict.fromkeys(("welcomed", "broken", "renewed"), 0)
 
     # -- what the wiring calls -------------------------------------------------------------------------------------
 
@@ -113,10 +101,14 @@ class DeliveryServer:
     def port(self) -> int:
         return self._acceptor.port
 
+    @property
+    def now(self) -> float:
+        """Seconds, as of the last tick."""
+        return self._heartbeat.now
+
     async def start(self) -> None:
         """Listens. Raises OSError if the address cannot be had."""
-        self.now = self._clock.now()
-        self._settle_until = self.now + self._limits.settling
+        self._settle_until = self._clock.now() + self._limits.settling
         self._hub.set_stale(self._stale())
         self._hub.collect()
         after = self._hub.rebuild()
@@ -124,7 +116,7 @@ class DeliveryServer:
             await asyncio.sleep(0)
             after = self._hub.rebuild(after)
         self._acceptor.start(self._host, self._wanted_port)
-        self._timer = asyncio.get_running_loop().create_task(self._keep_time())
+        self._heartbeat.start()
         self._wake()
 
     def changed(self) -> None:
@@ -140,37 +132,21 @@ class DeliveryServer:
     def receipts(self) -> list[Receipt]:
         return self._hub.receipts()
 
-    async def rollout(self, record: Record) -> AsyncIterator[Standing]:
+    def rollout(self, record: Record) -> AsyncIterator[Standing]:
         """Where each pod of this node stands with the secret. The loop serves others between two slices of them."""
-        numbers, departed = self._hub.subscribers(), self._hub.departed()
-        seen: set[tuple[str, str, str]] = set()
-        for first in range(0, len(numbers), SLICE):
-            for standing in self._stand(record, self._hub.receipts_of(numbers[first : first + SLICE]), seen):
-                yield standing
-            await asyncio.sleep(0)
-        # Of those that came or went meanwhile none is left out, and none is there twice.
-        for standing in self._stand(record, [*self._hub.departed(), *departed], seen):
-            yield standing
-
-    def _stand(self, record: Record, receipts: Iterable[Receipt], seen: set[tuple[str, str, str]]) -> list[Standing]:
-        wall_ms, stale = self._clock.wall_ms(), self._stale()
-        found = []
-        for receipt in receipts:
-            if receipt.key not in seen:
-                seen.add(receipt.key)
-                if concerns(record, receipt):
-                    found.append(stand(record, receipt, wall_ms, stale))
-        return found
+        return standings(self._hub, record, self._clock, self._stale)
 
     def stats(self) -> dict[str, int]:
         """Numbers for metrics."""
         return {
-            "connections": self._count,
-            "subscribers": len(self._subscribed),
+            "connections": self._roster.count,
+            "subscribers": len(self._roster.subscribed),
             "handshakes": self._acceptor.shaking,
             "handshakes_failed": self._acceptor.failed,
             "dropped": self._acceptor.dropped,
             **self.counters,
+            "refused": self._refusals.count,
+            "silent": self._heartbeat.silent,
             **self._hub.counters,
             "sealed": len(self._hub.sealed()),
             **self._audit.refusals,
@@ -184,35 +160,32 @@ class DeliveryServer:
         self._draining = reason
         self._acceptor.close()
         frame = m.pack(m.Goaway(reason, self._limits.avoid_ms))
-        for told, connection in enumerate([each for bucket in self._buckets for each in bucket], 1):
+        for told, connection in enumerate(self._roster.everybody(), 1):
             if connection.greeted():
                 connection.say_goodbye(frame, self._clock.now())
                 connection.protocol.close()
             else:
-                self._refuse_unavailable(connection, f"{self._node} is stopping: {reason}")
+                self._refusals.unavailable(connection, f"{self._node} is stopping: {reason}")
             if not told % DRAIN_AT_ONCE:
                 await asyncio.sleep(DRAIN_AT_ONCE / DRAIN_RATE)
         self._empty = asyncio.Event()
-        if self._count:
+        if self._roster.count:
             try:
                 async with asyncio.timeout(timeout):
                     await self._empty.wait()
             except TimeoutError:
-                log.warning("%d sidecars had not left after %g s", self._count, timeout)
+                log.warning("%d sidecars had not left after %g s", self._roster.count, timeout)
         return self._abort_all()
 
     async def close(self) -> None:
         """Ends everything at once. After `drain`, or instead of it."""
         self._acceptor.close()
-        if self._timer is not None:
-            self._timer.cancel()
-            await asyncio.gather(self._timer, return_exceptions=True)
-            self._timer = None
+        await self._heartbeat.stop()
         self._abort_all()
         await asyncio.sleep(0)
 
     def _abort_all(self) -> int:
-        connections = [each for bucket in self._buckets for each in bucket]
+        connections = self._roster.everybody()
         for connection in connections:
             connection.abort()
         return len(connections)
@@ -220,39 +193,33 @@ class DeliveryServer:
     # -- what a connection calls -----------------------------------------------------------------------------------
 
     def _full(self, shaking: int) -> bool:
-        return self._count + shaking > self._limits.connections + 1024
+        return self._roster.count + shaking > self._limits.connections + 1024
 
     def opened(self, connection: Connection) -> None:
-        self._numbers += 1
-        self._count += 1
-        connection.number = self._numbers
         connection.opened = connection.heard = self.now
-        self._buckets[connection.number % BUCKETS].add(connection)
-        self._greeting.add(connection)
+        self._roster.add(connection)
         if self._draining:
-            self._refuse_unavailable(connection, f"{self._node} is stopping: {self._draining}")
-        elif self._count > self._limits.connections:
-            self._refuse_unavailable(connection, f"{self._node} has {self._limits.connections} connections already")
+            self._refusals.unavailable(connection, f"{self._node} is stopping: {self._draining}")
+        elif self._roster.count > self._limits.connections:
+            self._refusals.unavailable(connection, f"{self._node} has {self._limits.connections} connections already")
 
     def allowed(self, connection: Connection, size: int) -> bool:
         """Whether these bytes may be parsed: what strangers send is bounded for all of them together."""
         if connection.closing:
             return False
         connection.effort += size >> 12
-        if connection not in self._greeting:
+        if connection not in self._roster.greeting:
             return True
-        connection.greeting_bytes += size
-        self._greeting_bytes += size
-        if self._greeting_bytes <= self._limits.greeting_bytes:
+        if self._roster.weigh(connection, size) <= self._limits.greeting_bytes:
             return True
-        self._refuse_unavailable(connection, f"{self._node} is greeting too many at once")
+        self._refusals.unavailable(connection, f"{self._node} is greeting too many at once")
         return False
 
     def received(self, connection: Connection, message: m.ClientMessage) -> None:
         connection.effort += 1
         if connection.effort > self._limits.effort:
             reason = "this sidecar sends more than a node reads from one in a heartbeat"
-            self._refuse(connection, codes.TOO_MANY_REQUESTS, reason, retry_ms=self._jitter(10_000))
+            self._refusals.refuse(connection, codes.TOO_MANY_REQUESTS, reason, retry_ms=self._refusals.jitter(10_000))
         elif isinstance(message, m.Pong):
             pass
         elif isinstance(message, m.Ping):
@@ -271,7 +238,7 @@ class DeliveryServer:
     def broken(self, connection: Connection, rule: str) -> None:
         """It did not speak our protocol; there is no answer that it would understand."""
         self.counters["broken"] += 1
-        self._write_refusal(connection, codes.INVALID, rule)
+        self._refusals.note(connection, codes.INVALID, rule)
         connection.abort()
 
     def drained(self, connection: Connection) -> None:
@@ -281,13 +248,11 @@ class DeliveryServer:
                 self._wake()
 
     def lost(self, connection: Connection) -> None:
-        self._count -= 1
-        self._buckets[connection.number % BUCKETS].discard(connection)
-        self._leave_greeting(connection)
+        self._roster.remove(connection)
         if connection.task is not None:
             connection.task.cancel()
         self._unsubscribe(connection)
-        if self._empty is not None and not self._count:
+        if self._empty is not None and not self._roster.count:
             self._empty.set()
 
     # -- greeting --------------------------------------------------------------------------------------------------
@@ -304,12 +269,12 @@ class DeliveryServer:
         try:
             await handle(connection, said)
         except Rejected as error:
-            self._refuse(connection, error.code, error.message, error.hint)
+            self._refusals.refuse(connection, error.code, error.message, error.hint)
         except Retry as error:
-            self._refuse_unavailable(connection, error.message, error.hint, int(error.after * 1000))
+            self._refusals.unavailable(connection, error.message, error.hint, int(error.after * 1000))
         except Exception as error:  # a stranger's token must not be able to stop the door
             log.error("greeting failed: %s", type(error).__name__)
-            self._refuse_unavailable(connection, f"{self._node} could not check the token")
+            self._refusals.unavailable(connection, f"{self._node} could not check the token")
         finally:
             connection.task = None
 
@@ -330,17 +295,16 @@ class DeliveryServer:
         return max(self._applied_index(), self._hub.index)
 
     def _welcome(self, connection: Connection, hello: m.Hello, version: int) -> None:
-        pod = (connection.namespace, connection.serviceaccount, connection.pod)
-        if self._pods.get(pod, 0) >= self._limits.per_pod:
+        if self._roster.streams_of_pod(connection) >= self._limits.per_pod:
             message = f"this pod has {self._limits.per_pod} streams to {self._node} already"
-            self._refuse(connection, codes.TOO_MANY_REQUESTS, message, retry_ms=self._jitter(10_000))
+            self._refusals.refuse(connection, codes.TOO_MANY_REQUESTS, message, retry_ms=self._refusals.jitter(10_000))
             return
         self._hub.set_stale(self._stale())
         heartbeat = round(self._limits.heartbeat * 1000)
         welcome = m.Welcome(version, self._node, self._index(), heartbeat, self._hub.stale, self._cluster)
         frame = connection.protocol.send_welcome(welcome)
         connection.protocol.hello = FORGOTTEN
-        self._leave_greeting(connection)
+        self._roster.leave_greeting(connection)
         connection.send(frame)
         asked = Subscription(
             namespace=connection.namespace,
@@ -353,9 +317,7 @@ class DeliveryServer:
             mode=hello.mode,
         )
         number, actions = self._hub.subscribe(asked, self._clock.wall_ms())
-        connection.subscriber = number
-        self._subscribed[number] = connection
-        self._pods[pod] = self._pods.get(pod, 0) + 1
+        self._roster.subscribe(connection, number)
         self.counters["welcomed"] += 1
         self._perform(actions)
         self._wake()
@@ -369,54 +331,19 @@ class DeliveryServer:
             return
         same = (identity.namespace, identity.serviceaccount) == (connection.namespace, connection.serviceaccount)
         if not same or (identity.pod is not None and identity.pod != connection.pod):
-            self._refuse(connection, codes.TOKEN_SUBJECT, "the new token speaks for another workload or pod")
+            self._refusals.refuse(connection, codes.TOKEN_SUBJECT, "the new token speaks for another workload or pod")
             return
         if identity.expires >= connection.expires:
             connection.expires, connection.token = identity.expires, renewal.token
         self.counters["renewed"] += 1
 
-    def _leave_greeting(self, connection: Connection) -> None:
-        self._greeting.discard(connection)
-        self._greeting_bytes -= connection.greeting_bytes
-        connection.greeting_bytes = 0
-
     def _unsubscribe(self, connection: Connection, left: bool = False) -> None:
-        number, connection.subscriber = connection.subscriber, 0
-        if not number:
-            return
-        self._hub.unsubscribe(number, self._clock.wall_ms(), left)
-        self._subscribed.pop(number, None)
-        pod = (connection.namespace, connection.serviceaccount, connection.pod)
-        others = self._pods.get(pod, 0) - 1
-        if others > 0:
-            self._pods[pod] = others
-        else:
-            self._pods.pop(pod, None)
+        if number := self._roster.unsubscribe(connection):
+            self._hub.unsubscribe(number, self._clock.wall_ms(), left)
 
-    # -- refusing --------------------------------------------------------------------------------------------------
-
-    def _jitter(self, base_ms: int) -> int:
-        """Spread, so that those refused together do not come back together."""
-        return round(self._clock.uniform(0.5 * base_ms, 1.5 * base_ms))
-
-    def _refuse_unavailable(self, connection: Connection, message: str, hint: str = "", after_ms: int = 0) -> None:
-        hint = hint or "the sidecar tries another node by itself"
-        self._refuse(connection, codes.UNAVAILABLE, message, hint, self._jitter(after_ms or self._limits.retry_ms))
-
-    def _refuse(self, connection: Connection, code: str, message: str, hint: str = "", retry_ms: int = 0) -> None:
-        if connection.lost or connection.closing or connection.protocol.closed():
-            return
-        self.counters["refused"] += 1
-        self._write_refusal(connection, code, message)
-        refused = m.Refused(
-            code[: m.MAX_WORD], message[: m.MAX_TEXT], hint[: m.MAX_TEXT], min(retry_ms, m.MAX_DELAY_MS)
-        )
-        connection.say_goodbye(connection.protocol.send_refused(refused), self.now)
-        self._leave_greeting(connection)
+    def _refused(self, connection: Connection) -> None:
+        self._roster.leave_greeting(connection)
         self._unsubscribe(connection)
-
-    def _write_refusal(self, who: Connection, code: str, reason: str) -> None:
-        self._audit.refused(who.peer, who.namespace, who.serviceaccount, who.pod, code, reason)
 
     # -- the hub's work --------------------------------------------------------------------------------------------
 
@@ -436,19 +363,19 @@ class DeliveryServer:
         touched: dict[int, Connection] = {}
         for action in actions:
             if isinstance(action, Send):
-                connection = self._subscribed.get(action.subscriber)
+                connection = self._roster.subscribed.get(action.subscriber)
                 if connection is not None:
                     connection.queue(action.frame)
                     touched[action.subscriber] = connection
             elif isinstance(action, Unopened):
                 log.error("%s version %d cannot be opened: %s", action.name, action.version, action.error)
             elif isinstance(action, Withheld):
-                connection = self._subscribed.get(action.subscriber)
+                connection = self._roster.subscribed.get(action.subscriber)
                 if connection is not None:
                     who = (connection.peer, connection.namespace, connection.serviceaccount, connection.pod)
                     self._audit.withheld(*who, action.code, action.name)
             elif isinstance(action, Close):
-                connection = self._subscribed.get(action.subscriber)
+                connection = self._roster.subscribed.get(action.subscriber)
                 if connection is not None:
                     log.info("stream of pod %s closed: %s", connection.pod, action.reason)
                     self._unsubscribe(connection)
@@ -457,55 +384,9 @@ class DeliveryServer:
             connection.flush()
             self._hub.drained(number, connection.waiting)
 
-    # -- time ------------------------------------------------------------------------------------------------------
-
-    async def _keep_time(self) -> None:
-        """The one timer. What it meets in one connection does not stop it for the others."""
-        interval = self._limits.heartbeat / BUCKETS
-        while True:
-            await asyncio.sleep(interval)
-            try:
-                self._tick(interval)
-            except Exception:
-                log.exception("the delivery timer stumbled")
-
-    def _tick(self, interval: float) -> None:
-        before, self.now = self.now, self._clock.now()
-        if self.now - before > interval + self._limits.heartbeat / 2:
-            # This process was held up (suspended, starved): it is not the sidecars that were silent.
-            self._patient_until = self.now + self._limits.heartbeat * self._limits.silent
-        self._beats += 1
-        wall_ms = self._clock.wall_ms()
-        if not self._beats % LOOK:
-            self._hub.set_stale(self._stale())
-            self._hub.tick(wall_ms)
-            if self._hub.busy:
-                self._wake()
-        for connection in [each for each in self._greeting if self.now - each.opened > self._limits.greeting]:
-            if connection.task is None and not connection.closing:
-                self._refuse(connection, codes.UNAUTHENTICATED, "no HELLO within the time for it")
-        ping = m.pack(m.Ping(self._beats))
-        for connection in list(self._buckets[self._beats % BUCKETS]):
-            self._visit(connection, wall_ms, ping)
-
-    def _visit(self, connection: Connection, wall_ms: int, ping: bytes) -> None:
-        """Once a heartbeat for every connection."""
-        connection.effort = 0
-        if connection.closing:
-            if self.now - connection.closing > self._limits.heartbeat * 2:
-                connection.abort()
-        elif connection.subscriber:
-            waiting = connection.waiting
-            patience = self._limits.stuck if waiting else self._limits.heartbeat * self._limits.silent
-            if self.now - connection.heard > patience and self.now >= self._patient_until:
-                self.counters["silent"] += 1
-                log.info("pod %s was silent for %.1f s", connection.pod, self.now - connection.heard)
-                connection.abort()
-            elif wall_ms >= (connection.expires + self._limits.leeway) * 1000:
-                hint = "the sidecar reads its token file again before it dials"
-                self._refuse(connection, codes.TOKEN_EXPIRED, "the token of this stream has expired", hint)
-            elif self._revoked(connection.token, connection.namespace, connection.serviceaccount):
-                hint = "its pod or service account was deleted; a new pod has a new token"
-                self._refuse(connection, codes.TOKEN_REVOKED, "the cluster does not accept this token any more", hint)
-            elif not waiting:
-                connection.send(ping)
+    def _look(self, wall_ms: int) -> None:
+        """Four times a second or so."""
+        self._hub.set_stale(self._stale())
+        self._hub.tick(wall_ms)
+        if self._hub.busy:
+            self._wake()

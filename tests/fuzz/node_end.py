@@ -187,7 +187,7 @@ class NodeEnd:
             self._check(bytes(transport.written))
             transport.close()
         await asyncio.sleep(0)
-        assert server.stats()["connections"] == server.stats()["subscribers"] == server._greeting_bytes == 0
+        assert server.stats()["connections"] == server.stats()["subscribers"] == server._roster.greeting_bytes == 0
         await asyncio.sleep(0)
 
     async def _turn(
@@ -198,7 +198,7 @@ class NodeEnd:
             server.changed()
         if rng.random() < 0.3:
             time.at += rng.choice((0.06, 0.3, 2.0, 7.0))
-            server._tick(0.06)
+            server._heartbeat.tick(0.06)
         for transport in transports:
             if transport.paused and not transport.ended and rng.random() < 0.5:
                 transport.paused = False

@@ -24,7 +24,7 @@ import trustme
 
 from sidecar.wire import messages as m
 from sidecar.wire.frames import ProtocolError
-from sidecar.wire.protocol import ServerProtocol, negotiate
+from sidecar.wire.protocol import ServerProtocol, State, negotiate
 
 
 def make_token(namespace: str = "shop", account: str = "web", lifetime: float = 3600.0, mark: str = "") -> str:
@@ -114,7 +114,8 @@ class FakeNode:
         await asyncio.sleep(0)
 
     def live(self) -> list[Peer]:
-        return [peer for peer in self.peers if not peer.gone and not peer.wire.closed()]
+        """Those that were greeted; a put reaches the others by their greeting."""
+        return [peer for peer in self.peers if not peer.gone and peer.wire.state is State.GREETED]
 
     def greet(self, peer: Peer, hello: m.Hello) -> None:
         if self.refusal is not None:

@@ -5,34 +5,59 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from sidecar import memory
 
-MAPS = """\
-55d0c0000000-55d0c0001000 r--p 00000000 08:01 1 /usr/bin/python3.11
-55d0c0001000-55d0c0003000 r-xp 00001000 08:01 1 /usr/bin/python3.11
-55d0c0003000-55d0c0004000 rwxp 00001000 08:01 1 /usr/lib/odd.so
-7f0000000000-7f0000100000 rw-p 00000000 00:00 0
-7f0000100000-7f0000200000 r-xp 00000000 08:01 2 /usr/lib/lib with space.so
-7ffd00000000-7ffd00001000 r-xp 00000000 00:00 0 [vdso]
-"""
+PYTHON, SPACED = "/usr/bin/python3.11", "/usr/lib/lib with space.so"
 
 
-def test_only_unchanged_code_of_files_is_released():
-    assert memory.code_ranges(MAPS.splitlines(keepends=True)) == [
-        (0x55D0C0001000, 0x55D0C0003000),
-        (0x7F0000100000, 0x7F0000200000),
+def mapping(start, flags, file, anonymous=0, swap=0):
+    """One of /proc/self/smaps, in short."""
+    return [
+        f"{start:x}-{start + 0x2000:x} {flags} 00001000 08:01 1    {file}\n",
+        "Size:                  8 kB\n",
+        f"Anonymous:          {anonymous:>4} kB\n",
+        "AnonHugePages:         0 kB\n",
+        f"Swap:               {swap:>4} kB\n",
+        "SwapPss:               0 kB\n",
+        "THPeligible:           0\n",
+        "VmFlags: rd ex mr mw me \n",
     ]
+
+
+@pytest.mark.parametrize(
+    ("made", "released"),
+    [
+        (mapping(0x1000, "r-xp", PYTHON), True),
+        (mapping(0x1000, "r--p", PYTHON), True),
+        (mapping(0x1000, "r-xp", SPACED), True),
+        (mapping(0x1000, "r--p", PYTHON, anonymous=4), False),  # relocated
+        (mapping(0x1000, "r--p", PYTHON, swap=4), False),  # relocated, and swapped out since
+        (mapping(0x1000, "rw-p", PYTHON), False),
+        (mapping(0x1000, "rwxp", PYTHON), False),
+        (mapping(0x1000, "r--s", PYTHON), False),
+        (mapping(0x1000, "r--p", "/usr/lib/loaded-later.so"), False),
+        (mapping(0x1000, "r-xp", "[vdso]"), False),
+        (mapping(0x1000, "rw-p", ""), False),
+    ],
+)
+def test_only_what_is_as_good_as_its_file_is_released(made, released):
+    around = mapping(0x8000, "r-xp", SPACED)
+    expected = [(0x1000, 0x3000), (0x8000, 0xA000)] if released else [(0x8000, 0xA000)]
+    assert memory.clean_ranges([*made, *around], {PYTHON, SPACED}) == expected
 
 
 def test_a_process_works_on_after_a_release_and_is_smaller():
     code = (
-        "import ssl, uvloop\nfrom sidecar import memory\n"
-        "before = memory.resident_kib()\nmemory.release()\nafter = memory.resident_kib()\n"
-        "ssl.create_default_context()\nuvloop.new_event_loop().close()\nprint(before, after)"
+        "import ssl, uvloop\nfrom sidecar import memory\nfiles = memory.mapped_files()\n"
+        "before = memory.resident_kib()\nmemory.release(())\nheap = memory.resident_kib()\n"
+        "memory.release(files)\nafter = memory.resident_kib()\n"
+        "ssl.create_default_context()\nuvloop.new_event_loop().close()\nprint(before, heap, after)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    before, after = map(int, result.stdout.split())
-    assert 0 < after < before
+    before, heap, after = map(int, result.stdout.split())
+    assert 0 < after < min(heap, before)
 
 
 def test_a_concealed_process_leaves_no_core():

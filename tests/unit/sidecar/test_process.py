@@ -56,6 +56,29 @@ async def test_pushes_are_placed_and_receipted_and_the_next_node_takes_over(rig,
     assert one.violations == []
 
 
+async def test_files_lie_where_they_are_whatever_a_token_says_that_no_node_has_accepted(rig, wait_until, token):
+    one = await rig.node("safe-0")
+    one.put("shop/db", 1, {"value": b"v1"})
+    rig.token_file.write_text(token(lifetime=8.0))
+    await rig.start("run")
+    await wait_until(lambda: value(rig, "db") == b"v1")
+    rig.token_file.write_text(token(namespace="other", lifetime=8.0))
+    peer = one.live()[0]
+    await wait_until(lambda: any(isinstance(message, m.Token) for message in peer.received))
+    one.put("shop/db", 2, {"value": b"v2"})  # the node has not got round to judging the token
+    await wait_until(lambda: peer.receipts()[-1].placed == {"shop/db": 2})
+    assert value(rig, "db") == b"v2" and not (rig.mount / "@shop").is_symlink()
+    one.refusal = m.Refused("token_malformed", "no token", "", 0)
+    rig.token_file.write_text("rubbish")
+    peer.end()
+    await wait_until(lambda: rig.status().get("error") == "token_malformed")
+    one.refusal = None
+    one.put("shop/db", 3, {"value": b"v3"})
+    rig.token_file.write_text(token())
+    await wait_until(lambda: value(rig, "db") == b"v3")
+    assert one.violations == []
+
+
 async def test_a_killed_node_is_replaced_and_nothing_older_is_taken(rig, wait_until):
     one, two = await rig.node("safe-0"), await rig.node("safe-1")
     for node in (one, two):

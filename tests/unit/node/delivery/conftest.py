@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
+import logging
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -413,3 +416,20 @@ async def start_site(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> AsyncIt
 @pytest.fixture
 async def site(start_site: Callable[..., Awaitable[Site]]) -> Site:
     return await start_site()
+
+
+@pytest.fixture
+def audit_lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[Any]]:
+    caplog.set_level(logging.INFO, logger="audit")
+    return lambda: [json.loads(record.message) for record in caplog.records if record.name == "audit"]
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Awaitable[None]]:
+    async def wait(condition: Callable[[], object], seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "did not come about"
+            await asyncio.sleep(0.01)
+
+    return wait

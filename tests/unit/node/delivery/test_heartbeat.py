@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+import uvloop
+
 from sidecar.wire import messages as m
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def event_loop_policy(request):
+    return uvloop.EventLoopPolicy() if request.param == "uvloop" else asyncio.DefaultEventLoopPolicy()
 
 
 async def test_heartbeats_keep_an_idle_stream(start_site):

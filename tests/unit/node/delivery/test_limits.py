@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from node.delivery.heartbeat import LOOK
 from node.delivery.limits import Limits
-from node.delivery.server import BUCKETS, LOOK
+from node.delivery.roster import BUCKETS
 from sidecar import session
 from sidecar.wire import frames, messages
 
