@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -68,13 +69,13 @@ class AppendFile(Output):
         self._path = path
         try:
             super().__init__(self._open())
-            found = os.fstat(self._handle)
-            regular = stat.S_ISREG(found.st_mode)
-            tail = os.pread(self._handle, TAIL, max(0, found.st_size - TAIL)) if regular else b""
+            size = os.fstat(self._handle).st_size
+            tail = os.pread(self._handle, TAIL, max(0, size - TAIL))
         except OSError as error:
-            raise _unusable(path, error.strerror) from None
-        if not regular:
-            raise _unusable(path, "it is not a regular file")
+            raise Fatal(
+                f"SAFE_AUDIT_FILE {path} cannot be opened for appending: {error.strerror}",
+                hint="name a regular file, or none yet, in a folder this process may write to",
+            ) from None
         self.last: Place | None = last(tail)
         if tail and not tail.endswith(b"\n"):
             self._rest = b"\n"  # a line torn by a kill or a crash keeps to itself
@@ -82,7 +83,11 @@ class AppendFile(Output):
     def _open(self) -> int:
         # Read as well: what was there is named by the first line. A FIFO opened so does not wait for a reader.
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(self._path, flags, 0o600)
+        handle = os.open(self._path, flags, 0o600)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):  # also one that was put there later: a full pipe takes no line
+            os.close(handle)
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return handle
 
     def flush(self) -> None:
         if self._moved():
@@ -97,13 +102,6 @@ class AppendFile(Output):
         except FileNotFoundError:
             return True
         return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
-
-
-def _unusable(path: Path, why: str | None) -> Fatal:
-    return Fatal(
-        f"SAFE_AUDIT_FILE {path} cannot be opened for appending: {why}",
-        hint="name a regular file, or none yet, in a folder this process may write to",
-    )
 
 
 class Sink:

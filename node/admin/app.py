@@ -33,7 +33,7 @@ class Route:
 
 def routes(services: Services, limits: Limits) -> tuple[Route, ...]:
     """Every route there is."""
-    secrets, cluster, rollout = Apply(services, limits), Cluster(services), Rollout(services)
+    secrets, cluster, rollout = Apply(services, limits), Cluster(services, limits), Rollout(services)
     explain = Explain(services, limits)
     one = "/v1/secrets/{namespace}/{name}"
     return (

@@ -58,6 +58,7 @@ class Apply(Values):
             declared = tuple(map(self._unsealed, bodies.apply(data)))
             context.current().grants = {one.name: {"set": one.grants} for one in declared if one.grants is not None}
             context.current().several = tuple((one.name, None) for one in declared)
+            self._limits.charge(context.current().subject or "", len(declared) - 1)
             await self._allowed(declared)
             for number in range(TRIES):
                 await self._consistent({})

@@ -47,4 +47,6 @@ class Audit(AuditLog):
             # Only what is a grant by its form: anything else may be a value in the wrong place.
             fields[f"grants_{what}"] = [grant for grant in grants if is_grant(grant)][:GRANTS]
             fields[f"grants_{what}_count"] = len(grants)
-        self.emit(f"admin.{context.action}", context.remote, fields, known=context.subject is not None)
+        # Who asks too much is refused at no cost to him: his refusals are counted, and not all of them are lines.
+        known = context.subject is not None and result != "too_many_requests"
+        self.emit(f"admin.{context.action}", context.remote, fields, known=known)

@@ -33,19 +33,28 @@ def _bearer(request: web.Request) -> str:
     return token
 
 
-async def authorise(request: web.Request, services: Services) -> None:
-    """Notes who it is for the audit line, and asks for every right in the table.
+async def identify(request: web.Request, services: Services) -> None:
+    """Notes who it is, for the audit line, the rate and `authorise`.
 
-    Raises Rejected unauthenticated or token_* (401), forbidden (403), invalid; Retry if it cannot be known now."""
+    Raises Rejected unauthenticated or token_* (401), forbidden (403); Retry if it cannot be known now."""
     at = context.current()
     if (peer := peer_of(request)) is not None:
         at.remote = f"socket: pid {peer.pid}"
         at.subject = f"socket:{services.settings.name}:uid:{peer.uid}"
         if not peer.trusted:
             raise Rejected("the socket is for this node's own user and root", code="forbidden", hint="use a token")
-        return  # he could read the root key: see local.py
+        return
     at.person = await services.gate.who(_bearer(request))
     at.subject = at.person.name
+
+
+async def authorise(request: web.Request, services: Services) -> None:
+    """Asks for every right in the table, after `identify`. Raises Rejected forbidden (403), invalid; Retry."""
+    at = context.current()
+    assert at.subject is not None
+    person = at.person
+    if person is None:
+        return  # through the socket: he could read the root key, see local.py
     if request.match_info.http_exception is not None:
         return  # no such route, or not this method: the handler says so, to those who have shown who they are
     needs = NEEDS.get(at.action)
@@ -54,7 +63,7 @@ async def authorise(request: web.Request, services: Services) -> None:
     secret = context.secret_name(request) if "name" in request.match_info else ""
     asked = rights(needs, secret, _namespace(request))
     for right in asked:
-        await _demand(services, at.person, right, asked)
+        await _demand(services, person, right, asked)
 
 
 async def require(services: Services, need: Need, secret: str = "", namespace: str = "") -> None:
@@ -64,7 +73,7 @@ async def require(services: Services, need: Need, secret: str = "", namespace: s
     assert at.subject is not None
     person = at.person
     if person is None:
-        return  # through the socket: authorise has let in nobody else without a person
+        return  # through the socket: identify has let in nobody else without a person
     for right in rights((need,), secret, namespace):
         await _demand(services, person, right, (right,))
 

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from node import audit
 from node.admin import bodies, context
+from node.admin.limits import Limits
 from node.admin.openapi import DOCUMENT
 from node.admin.rollout import array
 from node.admin.secrets import STALE
@@ -73,8 +74,9 @@ def why_not_ready(status: RaftStatus) -> str:
 class Cluster:
     """The handlers; each returns JSON or, for the probes, one line of text."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, limits: Limits) -> None:
         self._services = services
+        self._limits = limits
         self._version = _version()
         self._document = json.dumps(DOCUMENT).encode()
 
@@ -110,7 +112,9 @@ class Cluster:
 
     async def resize(self, request: web.Request) -> web.Response:
         """Decided when answered; the leader then brings the members there one by one, which `status` shows."""
-        size = bodies.members(await request.read())
+        bodies.query(request)
+        with await self._limits.body(request) as data:
+            size = bodies.members(data)
         here = context.current()
         index = await self._services.raft.resize(size, here.remaining())
         here.index = index

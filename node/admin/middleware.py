@@ -31,8 +31,9 @@ REVEALS = frozenset({"secret.value"})
 """Reads that show a value: in the audit log like a change."""
 REASON = 200
 """Characters of a refusal that its audit line repeats."""
-COST = {"cluster.sidecars": 100}
-"""Tokens (node.admin.rates) of what takes longer: it walks over all sidecars of this node. A list costs by its page."""
+COST = {"cluster.sidecars": 100, "secret.rollout": 100, "cluster.status": 10, "cluster.metrics": 10}
+"""Tokens (node.admin.rates) of what takes longer: it walks over all sidecars of this node, or counts them. A list and
+an explanation cost by their length, an apply by its secrets."""
 OPEN = PROBES | {"api.document", "seal.key"}
 """Actions without a token: probes cannot have one, and the document describes only what is public in the source."""
 
@@ -112,8 +113,11 @@ async def _admitted(
             deadlines.watch(scope)
             try:
                 if action not in OPEN:
-                    await auth.authorise(request, services)
+                    await auth.identify(request, services)
+                # Before the rights: a refusal costs no less, and writes an audit line.
                 limits.charge(current().subject or "", COST.get(action, 1))
+                if action not in OPEN:
+                    await auth.authorise(request, services)
                 return await handler(request)
             finally:
                 deadlines.leave(scope)

@@ -643,7 +643,7 @@ DOCUMENT: Final[Json] = {
                 "description": "Answered when the decision is durable on a majority. Nodes then join as learners, get "
                 "a vote when they are level, and leave from the highest ordinal down, one at a time; see status.",
                 "requestBody": _body("Size"),
-                "responses": _answers("decided", _ref("Sized"), *_AWAY),
+                "responses": _answers("decided", _ref("Sized"), "too_large", *_AWAY),
             }
         },
         "/v1/explain/{namespace}/{serviceaccount}": _EXPLAIN,

@@ -191,3 +191,16 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -
     for wrong in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
         with pytest.raises(Fatal, match="SAFE_AUDIT_FILE"):
             AppendFile(wrong)
+
+
+def test_what_is_put_in_place_of_the_file_later_is_not_written_to(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "RETRY", 0.01)
+    path = tmp_path / "audit.log"
+    sink = Sink(AppendFile(path), Chain("a", KEY), "the file")
+    path.rename(tmp_path / "old")
+    os.mkfifo(path)
+    sink.put(line(0))
+    assert until(sink.trouble) and "not a regular file" in sink.trouble()
+    path.unlink()
+    assert until(lambda: not sink.trouble()) and sink.close(10)
+    assert numbers(path.read_text()) == [0, "audit.end"]

@@ -113,3 +113,14 @@ def test_refusals_are_counted_and_what_was_done_is_not(stream):
     for result in ("ok", "forbidden", "forbidden", "conflict"):
         log.write(context(clock, "me"), 1, 200, result)
     assert log.refusals == {"admin.secret.put forbidden": 2, "admin.secret.put conflict": 1}
+
+
+def test_who_asks_too_much_gets_so_many_lines_a_second_and_is_counted(stream):
+    clock = Hands()
+    log = audit.Audit("safe-0", clock)
+    for _ in range(shared.STRANGERS + 50):
+        log.write(context(clock, "me"), 0, 429, "too_many_requests")
+    log.write(context(clock, "me"), 0, 200, "ok")
+    written = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(written) == shared.STRANGERS + 1 and written[-1]["lines_left_out"] == 50
+    assert log.refusals == {"admin.secret.put too_many_requests": shared.STRANGERS + 50}

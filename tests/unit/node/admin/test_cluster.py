@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from node.admin.limits import MAX_BODIES
 from sidecar.wire.messages import Report
 
 
@@ -33,6 +34,11 @@ async def test_resize(api):
 async def test_resize_refuses_what_is_no_size(api):
     for body in ({}, {"size": 0}, {"size": "3"}, {"size": True}, {"size": 3, "more": 1}, {"size": 10}):
         assert (await api.call("PUT", "/v1/members", body)).code == "invalid"
+    assert (await api.call("PUT", "/v1/members", {"size": 3}, Content_Type="text/plain")).code == "invalid"
+    assert (await api.call("PUT", "/v1/members?size=3", {"size": 3})).code == "invalid"
+    api.server._limits._bytes = MAX_BODIES
+    assert (await api.call("PUT", "/v1/members", {"size": 3})).code == "too_many_requests"
+    api.server._limits._bytes = 0
     api.node.raft.quorum = False
     assert (await api.call("PUT", "/v1/members", {"size": 3})).code == "no_quorum"
     assert api.node.raft.size == 1

@@ -72,3 +72,32 @@ async def test_a_long_page_costs_more_than_a_short_one(api):
     assert (await api.call("GET", "/v1/secrets?limit=1000")).status == 200
     assert (await api.call("GET", "/v1/secrets?limit=1000")).status == 429
     assert (await api.call("GET", "/v1/secrets?limit=10")).status == 200
+
+
+async def test_who_has_no_rights_at_all_has_a_rate_too(api):
+    """Refusals were free: a service account without any right could ask, and fill the audit log, as fast as it liked."""
+    api.server._limits.rates = Rates(Clock(), 5)
+    codes = [(await api.call("GET", "/v1/secrets/a/b", token="workload-token")).code for _ in range(12)]
+    assert codes == ["forbidden"] * 10 + ["too_many_requests"] * 2
+    assert len(api.node.gate.asked) <= 20
+    assert (await api.call("GET", "/v1/secrets/a/b")).code == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "tokens"),
+    [
+        ("GET", "/v1/secrets/a/b/rollout", None, 100),
+        ("GET", "/v1/sidecars", None, 100),
+        ("GET", "/v1/status", None, 10),
+        ("GET", "/v1/secrets?limit=50", None, 1 + 5),
+        ("GET", "/v1/explain/a/x?limit=80", None, 1 + 8),
+        ("GET", "/v1/explain/a/x?secret=a/b", None, 1),
+        ("POST", "/v1/apply", {"secrets": [{"name": f"a/n{n}", "fields": {"v": ""}} for n in range(7)]}, 7),
+        ("GET", "/v1/secrets/a/b", None, 1),
+    ],
+)
+async def test_what_a_request_costs(api, method, path, body, tokens):
+    await api.put("a/b")
+    rates = api.server._limits.rates = Rates(Clock(), 500)
+    assert (await api.call(method, path, body)).status == 200
+    assert [1000 - left for left, _ in rates._buckets.values()] == [tokens]
