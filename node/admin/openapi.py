@@ -6,48 +6,16 @@ What it refuses to do: describe what is not there; a test compares both ways.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from node.admin.bodies import MAX_BODY, MAX_INT, MAX_PAGE, MAX_PREFIX
+from node.admin.bodies import MAX_BODY, MAX_PAGE, MAX_PREFIX
 from node.admin.problem import STATUS
+from node.admin.schemas import ACCOUNT, FULL_NAME, LABEL, SCHEMAS, VERSION, Json, ref
 from node.store.commands import MAX_BATCH
-from sidecar.wire import names
-
-Json = dict[str, Any]
-
-_LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_ACCOUNT: Final = "[a-z0-9](([.]?[a-z0-9-])*[.]?[a-z0-9])?"
-_BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
-"""Padded and canonical: one text for each value."""
-_FIELD: Final = "^[A-Za-z0-9]([.]?[A-Za-z0-9_-])*[.]?$"
-_VERSION: Final[Json] = {"type": "integer", "minimum": 1, "maximum": MAX_INT}
-
-_MS: Final[Json] = {
-    "type": "integer",
-    "minimum": 0,
-    "maximum": MAX_INT,
-    "description": "milliseconds since 1970-01-01 UTC",
-}
-_MS_OR_NULL: Final[Json] = {**_MS, "type": ["integer", "null"]}
-_GRANTS: Final[Json] = {
-    "type": "array",
-    "items": {
-        "type": "string",
-        "maxLength": 317,
-        "pattern": rf"^({_LABEL}|\*)/({_ACCOUNT}|\*)$",
-        "examples": ["payments/api", "payments/*"],
-    },
-    "maxItems": 4096,
-    "description": "namespace/serviceaccount; each part may be * alone",
-}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _body(name: str) -> Json:
-    return {"required": True, "content": {"application/json": {"schema": _ref(name)}}}
+    return {"required": True, "content": {"application/json": {"schema": ref(name)}}}
 
 
 def _ok(text: str, schema: Json) -> Json:
@@ -56,7 +24,7 @@ def _ok(text: str, schema: Json) -> Json:
 
 def _answers(text: str, schema: Json, *problems: str) -> Json:
     every = sorted({STATUS[code] for code in ("invalid", "unauthenticated", "forbidden", "internal", *problems)})
-    problem = {"application/problem+json": {"schema": _ref("Problem")}}
+    problem = {"application/problem+json": {"schema": ref("Problem")}}
     words = {status: ", ".join(code for code in STATUS if STATUS[code] == status) for status in every}
     return {"200": _ok(text, schema)} | {
         str(status): {"description": words[status], "content": problem} for status in every
@@ -72,13 +40,13 @@ _NAME: Final = [
         "name": "namespace",
         "in": "path",
         "required": True,
-        "schema": {"type": "string", "maxLength": 63, "pattern": f"^{_LABEL}$"},
+        "schema": {"type": "string", "maxLength": 63, "pattern": f"^{LABEL}$"},
     },
     {
         "name": "name",
         "in": "path",
         "required": True,
-        "schema": {"type": "string", "maxLength": 253, "pattern": f"^{_ACCOUNT}$"},
+        "schema": {"type": "string", "maxLength": 253, "pattern": f"^{ACCOUNT}$"},
     },
 ]
 _KEY: Final[Json] = {
@@ -123,7 +91,7 @@ _SECRET: Final[Json] = {
         "if_version 0, for a secret that was never there or was purged, only to create.",
         "parameters": [_KEY],
         "requestBody": _body("Put"),
-        "responses": _answers("committed and durable on a majority of nodes", _ref("Written"), *_CHANGE),
+        "responses": _answers("committed and durable on a majority of nodes", ref("Written"), *_CHANGE),
     },
     "get": {
         "operationId": "getSecret",
@@ -132,7 +100,7 @@ _SECRET: Final[Json] = {
             _CONSISTENCY,
             _query("delivered", {"type": "boolean"}, "count this node's sidecars that hold it, too"),
         ],
-        "responses": _read("its metadata", _ref("Secret"), "not_found"),
+        "responses": _read("its metadata", ref("Secret"), "not_found"),
     },
     "patch": {
         "operationId": "patchSecret",
@@ -142,16 +110,16 @@ _SECRET: Final[Json] = {
         "alone is none.",
         "parameters": [_KEY],
         "requestBody": _body("Patch"),
-        "responses": _answers("committed and durable on a majority of nodes", _ref("Written"), *_CHANGE),
+        "responses": _answers("committed and durable on a majority of nodes", ref("Written"), *_CHANGE),
     },
     "delete": {
         "operationId": "deleteSecret",
         "summary": "Delete a secret; undelete brings it back.",
         "parameters": [
             _KEY,
-            _query("if_version", _VERSION, "only if this is the version now"),
+            _query("if_version", VERSION, "only if this is the version now"),
         ],
-        "responses": _answers("deleted", _ref("Written"), *_CHANGE),
+        "responses": _answers("deleted", ref("Written"), *_CHANGE),
     },
 }
 _UNDELETE: Final[Json] = {
@@ -160,7 +128,7 @@ _UNDELETE: Final[Json] = {
         "operationId": "undeleteSecret",
         "summary": "Bring a deleted secret back. There is no request body.",
         "parameters": [_KEY],
-        "responses": _answers("it is back", _ref("Written"), *_CHANGE),
+        "responses": _answers("it is back", ref("Written"), *_CHANGE),
     },
 }
 _PURGE: Final[Json] = {
@@ -170,9 +138,9 @@ _PURGE: Final[Json] = {
         "summary": "Remove a secret with all its versions and grants, for good. There is no request body.",
         "parameters": [
             _KEY,
-            _query("if_version", _VERSION, "only if this is the version now"),
+            _query("if_version", VERSION, "only if this is the version now"),
         ],
-        "responses": _answers("it is gone", _ref("Written"), *_CHANGE),
+        "responses": _answers("it is gone", ref("Written"), *_CHANGE),
     },
 }
 _ROLLBACK: Final[Json] = {
@@ -182,7 +150,7 @@ _ROLLBACK: Final[Json] = {
         "summary": "Make a new version with the fields of an older one. Grants and window stay.",
         "parameters": [_KEY],
         "requestBody": _body("Rollback"),
-        "responses": _answers("it has the older fields", _ref("Written"), *_CHANGE),
+        "responses": _answers("it has the older fields", ref("Written"), *_CHANGE),
     },
 }
 _HISTORY: Final[Json] = {
@@ -191,7 +159,7 @@ _HISTORY: Final[Json] = {
         "operationId": "secretHistory",
         "summary": "The versions that are kept, the newest first, without their values.",
         "parameters": [_CONSISTENCY],
-        "responses": _read("the versions", _ref("History"), "not_found"),
+        "responses": _read("the versions", ref("History"), "not_found"),
     },
 }
 _ROLLOUT: Final[Json] = {
@@ -201,7 +169,7 @@ _ROLLOUT: Final[Json] = {
         "summary": "Which pods of this node have the newest version in their files, and why the others do not.",
         "description": "Each node knows its own pods; ask all of `members`. A pod that several know is where it is "
         "connected, and the highest `version` of all answers is the one to compare with.",
-        "responses": _answers("the pods of this node", _ref("Rollout"), "not_found", "deleted", "too_many_requests"),
+        "responses": _answers("the pods of this node", ref("Rollout"), "not_found", "deleted", "too_many_requests"),
     },
 }
 _VALUE: Final[Json] = {
@@ -210,11 +178,11 @@ _VALUE: Final[Json] = {
         "operationId": "revealSecret",
         "summary": "The value itself. Needs the right to get safesecrets/value, and is always audited.",
         "parameters": [
-            _query("version", _VERSION, "one that the history names; without it the current"),
+            _query("version", VERSION, "one that the history names; without it the current"),
             _query("field", {"type": "string", "maxLength": 253}, "only this field"),
             _CONSISTENCY,
         ],
-        "responses": _read("the fields", _ref("Value"), "not_found", "deleted"),
+        "responses": _read("the fields", ref("Value"), "not_found", "deleted"),
     },
 }
 _GRANTS_PATH: Final[Json] = {
@@ -226,7 +194,7 @@ _GRANTS_PATH: Final[Json] = {
         "the same request with the same Idempotency-Key completes it.",
         "parameters": [_KEY],
         "requestBody": _body("Grants"),
-        "responses": _answers("changed", _ref("Granted"), *_CHANGE),
+        "responses": _answers("changed", ref("Granted"), *_CHANGE),
     },
 }
 _APPLY: Final[Json] = {
@@ -236,7 +204,7 @@ _APPLY: Final[Json] = {
         "description": f"At most {MAX_BATCH} secrets and {MAX_BODY} bytes. Needs for each what putting it needs.",
         "parameters": [_KEY],
         "requestBody": _body("Apply"),
-        "responses": _answers("they are as declared", _ref("Applied"), *_CHANGE),
+        "responses": _answers("they are as declared", ref("Applied"), *_CHANGE),
     }
 }
 _LIST: Final[Json] = {
@@ -244,7 +212,7 @@ _LIST: Final[Json] = {
         "operationId": "listSecrets",
         "summary": "Metadata of secrets in the order of their names, page by page.",
         "parameters": [
-            _query("namespace", {"type": "string", "pattern": f"^({_LABEL})?$"}, "only this namespace"),
+            _query("namespace", {"type": "string", "pattern": f"^({LABEL})?$"}, "only this namespace"),
             _query(
                 "prefix",
                 {"type": "string", "maxLength": MAX_PREFIX},
@@ -258,7 +226,7 @@ _LIST: Final[Json] = {
             _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100}, "page size"),
             _CONSISTENCY,
         ],
-        "responses": _read("one page", _ref("Page")),
+        "responses": _read("one page", ref("Page")),
     }
 }
 
@@ -272,324 +240,6 @@ def _probe(operation: str, summary: str, *, may_fail: bool) -> Json:
     return {"get": {"operationId": operation, "summary": summary, "security": [], "responses": responses}}
 
 
-_WRITTEN: Final[Json] = {
-    "name": {"type": "string", "description": "namespace/name"},
-    "version": {"type": "integer"},
-    "index": {"type": "integer", "description": "position in the log; later changes have a higher one"},
-}
-_SIZES: Final[Json] = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
-    },
-}
-_VALUES: Final[Json] = {
-    "type": "object",
-    "minProperties": 1,
-    "maxProperties": names.MAX_FIELDS,
-    "propertyNames": {"maxLength": 253, "pattern": _FIELD},
-    "additionalProperties": {"type": "string", "contentEncoding": "base64", "pattern": _BASE64},
-}
-_FULL_NAME: Final[Json] = {
-    "type": "string",
-    "maxLength": 317,
-    "pattern": f"^{_LABEL}/{_ACCOUNT}$",
-    "description": "namespace/name",
-}
-_SCHEMAS: Final[Json] = {
-    "Put": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["fields"],
-        "properties": {
-            "fields": {
-                **_VALUES,
-                "description": f"field name -> value in base64; {names.MAX_SECRET_BYTES} bytes of values in all. "
-                f"A plain value is the single field {names.PLAIN_FIELD!r}.",
-            },
-            "grants": {
-                **_GRANTS,
-                "type": ["array", "null"],
-                "description": "who gets it, instead of who got it; without it nothing changes",
-            },
-            "if_version": {
-                "type": ["integer", "null"],
-                "minimum": 0,
-                "maximum": MAX_INT,
-                "description": "0: it must not exist yet",
-            },
-            "not_before_ms": {**_MS_OR_NULL, "description": "nobody gets it before; without it from now on"},
-            "expires_ms": {
-                **_MS_OR_NULL,
-                "description": "nobody gets it after; not in the past; without it for ever",
-            },
-            "keep_window": {
-                "type": "boolean",
-                "description": "a bound of the window that is not named here stays as it is, instead of being cleared",
-            },
-        },
-    },
-    "Patch": {
-        "type": "object",
-        "additionalProperties": False,
-        "minProperties": 1,
-        "properties": {
-            "fields": {
-                **_VALUES,
-                "additionalProperties": {"type": ["string", "null"], "contentEncoding": "base64", "pattern": _BASE64},
-                "description": "field name -> its new value in base64, or null to remove it",
-            },
-            "if_version": {**_VERSION, "type": ["integer", "null"], "description": "only if this is the version now"},
-            "not_before_ms": {**_MS_OR_NULL, "description": "null: no such bound; without it, it stays"},
-            "expires_ms": {**_MS_OR_NULL, "description": "null: no such bound; without it, it stays"},
-        },
-    },
-    "Apply": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["secrets"],
-        "properties": {
-            "secrets": {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": _ref("Declared")},
-        },
-    },
-    "Declared": {
-        "type": "object",
-        "description": "A secret as it is to be. What is not named of grants and window stays as it is.",
-        "additionalProperties": False,
-        "required": ["name"],
-        "oneOf": [{"required": ["fields"]}, {"required": ["sealed"]}],
-        "properties": {
-            "name": _FULL_NAME,
-            "fields": {**_VALUES, "description": "all its fields: name -> value in base64"},
-            "sealed": {
-                "type": "object",
-                "minProperties": 1,
-                "maxProperties": names.MAX_FIELDS,
-                "propertyNames": _VALUES["propertyNames"],
-                "additionalProperties": {"type": "string"},
-                "description": "all its fields: name -> what `safe seal` made of the value for this secret and field",
-            },
-            "grants": {**_GRANTS, "type": ["array", "null"]},
-            "not_before_ms": {**_MS_OR_NULL, "description": "null: no such bound"},
-            "expires_ms": {**_MS_OR_NULL, "description": "null: no such bound"},
-        },
-    },
-    "Applied": {
-        "type": "object",
-        "required": ["index", "secrets"],
-        "properties": {
-            "index": {"type": "integer", "description": "position in the log; 0 if nothing had to be changed"},
-            "secrets": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["name", "version", "result"],
-                    "properties": {
-                        "name": {"type": "string"},
-                        "version": {"type": "integer"},
-                        "result": {
-                            "enum": ["created", "updated", "changed", "unchanged"],
-                            "description": "changed: grants or window, which makes no version",
-                        },
-                    },
-                },
-            },
-        },
-    },
-    "Rollback": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["to"],
-        "properties": {
-            "to": {**_VERSION, "description": "an older version, see the history"},
-            "if_version": {**_VERSION, "type": ["integer", "null"], "description": "only if this is the version now"},
-        },
-    },
-    "Grants": {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {"add": _GRANTS, "remove": _GRANTS},
-    },
-    "Written": {
-        "type": "object",
-        "required": list(_WRITTEN),
-        "properties": {
-            **_WRITTEN,
-            "window_cleared": {
-                "type": "boolean",
-                "description": "true: the secret had a window of validity before this put, and has none now",
-            },
-        },
-    },
-    "History": {
-        "type": "object",
-        "required": ["name", "deleted", "versions"],
-        "properties": {
-            "name": {"type": "string"},
-            "deleted": {"type": "boolean"},
-            "versions": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"version": {"type": "integer"}, "created_ms": _MS, "fields": _SIZES},
-                },
-            },
-        },
-    },
-    "Value": {
-        "type": "object",
-        "required": ["name", "version", "fields"],
-        "properties": {
-            "name": {"type": "string"},
-            "version": {"type": "integer"},
-            "fields": {**_VALUES, "description": "field name -> value in base64"},
-        },
-    },
-    "Granted": {
-        "type": "object",
-        "required": [*_WRITTEN, "grants"],
-        "properties": {**_WRITTEN, "grants": {**_GRANTS, "description": "who gets it after the change"}},
-    },
-    "Secret": {
-        "type": "object",
-        "properties": {
-            "name": {"type": "string"},
-            "version": {"type": "integer"},
-            "created_ms": _MS,
-            "updated_ms": _MS,
-            "not_before_ms": _MS_OR_NULL,
-            "expires_ms": _MS_OR_NULL,
-            "fields": _SIZES,
-            "grants": _GRANTS,
-            "deleted": {"type": "boolean"},
-            "index": {"type": "integer"},
-            "delivered": {
-                "type": "object",
-                "description": "with delivered=true: sidecars of this node that hold this version, or an older one",
-                "properties": {"current": {"type": "integer"}, "older": {"type": "integer"}},
-            },
-        },
-    },
-    "Page": {
-        "type": "object",
-        "properties": {
-            "secrets": {"type": "array", "items": _ref("Secret")},
-            "next": {"type": ["string", "null"], "description": "`after` of the next page; null on the last"},
-        },
-    },
-    "Size": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["size"],
-        "properties": {"size": {"type": "integer", "minimum": 1, "maximum": 9}},
-    },
-    "Sized": {
-        "type": "object",
-        "required": ["size", "index"],
-        "properties": {"size": {"type": "integer"}, "index": {"type": "integer"}},
-    },
-    "Status": {
-        "type": "object",
-        "description": "Where this node stands. `stale`: it has no quorum.",
-        "properties": {
-            **{key: {"type": "string"} for key in ("node", "version", "name", "member", "state")},
-            "at_ms": {**_MS, "description": "this node's wall clock when it answered, in ms"},
-            "leader": {"type": ["string", "null"]},
-            **{key: {"type": "integer"} for key in ("term", "commit_index", "applied", "last_index", "size")},
-            **{key: {"type": "array", "items": {"type": "string"}} for key in ("voters", "learners", "connected")},
-            **{key: {"type": "boolean"} for key in ("quorum", "ready", "disk_ok", "stale")},
-            **{key: {"type": "integer"} for key in ("secrets", "sidecars")},
-        },
-    },
-    "Explained": {
-        "type": "object",
-        "properties": {
-            "workload": {"type": "string"},
-            "verdicts": {"type": "array", "items": _ref("Verdict")},
-            "total": {"type": "integer", "description": "how many there are, shown or not"},
-        },
-    },
-    "Verdict": {
-        "type": "object",
-        "description": "`rule`: the grant that names the workload. `wildcard`: it names others as well.",
-        "properties": {
-            **{key: {"type": "string"} for key in ("secret", "code", "rule", "detail", "hint")},
-            **{key: {"type": "boolean"} for key in ("allowed", "wildcard")},
-            "version": {"type": "integer"},
-        },
-    },
-    "Sidecar": {
-        "type": "object",
-        "properties": {
-            **{key: {"type": "string"} for key in ("pod", "namespace", "serviceaccount", "node")},
-            "since_ms": _MS,
-            "index": {"type": "integer"},
-            "placed": {"type": "object", "additionalProperties": {"type": "integer"}},
-            "want": {
-                "type": "array",
-                "items": {"type": "string"},
-                "description": "names it asks for; empty: all that is granted",
-            },
-            "error": {"type": "string", "description": "a stable code; empty when all is well"},
-            "connected": {"type": "boolean", "description": "false: it left this node a short while ago, at since_ms"},
-            "stale": {"type": "boolean"},
-            "left": {"type": "boolean", "description": "it said goodbye"},
-            "at_ms": {**_MS, "description": "when it last said what it has; 0: only when it connected"},
-            "mode": {"enum": ["run", "init"]},
-            "agent": {"type": "string"},
-            **{
-                key: {"type": ["string", "null"], "description": "what failed and why; null: it is too old to say"}
-                for key in ("render", "notify")
-            },
-            **{key: {"type": ["integer", "null"]} for key in ("notified", "notify_failed", "staleness_ms")},
-        },
-    },
-    "Rollout": {
-        "type": "object",
-        "properties": {
-            "name": {"type": "string"},
-            "version": {"type": "integer", "description": "the newest one this node knows"},
-            "index": {"type": "integer"},
-            "node": {"type": "string"},
-            "stale": {"type": "boolean", "description": "this node may miss newer versions: it has no quorum"},
-            "members": {"type": "array", "items": {"type": "string"}, "description": "nodes that serve pods"},
-            "current": {"type": "integer", "description": "pods that are done"},
-            "total": {"type": "integer", "description": "pods that count"},
-            "pods": {"type": "array", "items": _ref("Standing")},
-        },
-    },
-    "Standing": {
-        "type": "object",
-        "properties": {
-            **{key: {"type": "string"} for key in ("pod", "namespace", "serviceaccount", "node")},
-            "connected": {"type": "boolean"},
-            "since_ms": _MS,
-            "at_ms": _MS,
-            "version": {"type": ["integer", "null"], "description": "in its files; null: none"},
-            "reason": {
-                "type": "string",
-                "description": "empty when the newest version is in its files; else behind, stale, disconnected, "
-                "render_failed, no_space, write_failed, not_granted, not_yet_valid or expired",
-            },
-            "detail": {"type": "string"},
-            "counts": {
-                "type": "boolean",
-                "description": "false: the roll-out does not wait for it (not granted, or gone for two minutes)",
-            },
-        },
-    },
-    "Problem": {
-        "type": "object",
-        "description": "RFC 9457. `code` is stable: one of those below, or token_* for a token that was not accepted.",
-        "properties": {
-            **{key: {"type": "string"} for key in ("type", "title", "detail", "hint", "request_id")},
-            "status": {"type": "integer"},
-            "code": {"type": "string", "examples": sorted(STATUS)},
-        },
-    },
-}
-
 _EXPLAIN: Final[Json] = {
     "parameters": [
         {**_NAME[0], "description": "of the workload"},
@@ -600,12 +250,12 @@ _EXPLAIN: Final[Json] = {
         "summary": "Which rule lets a workload have a secret, or keeps it from it.",
         "description": "One secret needs the right to get it, a list the right to list them.",
         "parameters": [
-            _query("secret", _FULL_NAME, "this secret, namespace/name; without it every one that is granted"),
-            _query("namespace", {"type": "string", "pattern": f"^({_LABEL})?$"}, "secrets of this namespace only"),
+            _query("secret", FULL_NAME, "this secret, namespace/name; without it every one that is granted"),
+            _query("namespace", {"type": "string", "pattern": f"^({LABEL})?$"}, "secrets of this namespace only"),
             _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "verdicts at most"),
             _CONSISTENCY,
         ],
-        "responses": _read("the verdicts", _ref("Explained")),
+        "responses": _read("the verdicts", ref("Explained")),
     },
 }
 
@@ -633,7 +283,7 @@ DOCUMENT: Final[Json] = {
             "get": {
                 "operationId": "status",
                 "summary": "Where this node stands.",
-                "responses": _answers("the status", _ref("Status"), "too_many_requests"),
+                "responses": _answers("the status", ref("Status"), "too_many_requests"),
             }
         },
         "/v1/members": {
@@ -643,7 +293,7 @@ DOCUMENT: Final[Json] = {
                 "description": "Answered when the decision is durable on a majority. Nodes then join as learners, get "
                 "a vote when they are level, and leave from the highest ordinal down, one at a time; see status.",
                 "requestBody": _body("Size"),
-                "responses": _answers("decided", _ref("Sized"), "too_large", *_AWAY),
+                "responses": _answers("decided", ref("Sized"), "too_large", *_AWAY),
             }
         },
         "/v1/explain/{namespace}/{serviceaccount}": _EXPLAIN,
@@ -651,7 +301,7 @@ DOCUMENT: Final[Json] = {
             "get": {
                 "operationId": "sidecars",
                 "summary": "The sidecars of this node, and what is in their files.",
-                "responses": _told("the sidecars", {"type": "array", "items": _ref("Sidecar")}, "too_many_requests"),
+                "responses": _told("the sidecars", {"type": "array", "items": ref("Sidecar")}, "too_many_requests"),
             }
         },
         "/v1/sealing-key": {
@@ -697,6 +347,6 @@ DOCUMENT: Final[Json] = {
                 "description": "of a user of the cluster, or a service account's for the audience raftsafe-admin",
             }
         },
-        "schemas": _SCHEMAS,
+        "schemas": SCHEMAS,
     },
 }
