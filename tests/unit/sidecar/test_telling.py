@@ -56,7 +56,10 @@ def test_nobody_of_that_name_is_an_answer():
     assert "share its process namespace" in telling.send_signal("HUP", "no-such-program")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"x", b"0", b"1", b"-5", b"99999999999", str(os.getpid()).encode()])
+OWN = pytest.param(str(os.getpid()).encode(), id="own")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x", b"0", b"1", b"-5", b"99999999999", OWN])
 def test_a_pid_file_that_names_no_other_process(tmp_path, content):
     path = tmp_path / "pid"
     if content is not None:

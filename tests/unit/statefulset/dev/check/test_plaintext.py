@@ -50,6 +50,6 @@ def test_search_names_the_files_and_counts_what_it_read(tmp_path: Path) -> None:
     assert searched == 28
 
 
-@pytest.mark.parametrize(("pid", "there"), [(os.getpid(), True), (0, False)])
+@pytest.mark.parametrize(("pid", "there"), [(os.getpid(), True), (0, False)], ids=["own", "none"])
 def test_resident_memory(pid: int, there: bool) -> None:
     assert (resident_kib(pid) > 1000) is there
