@@ -19,6 +19,7 @@ import yaml
 Document = dict[str, Any]
 
 BASE: Final = Path(__file__).parent / "base"
+MONITORING: Final = Path(__file__).parent / "components" / "monitoring"
 NAMESPACE: Final = "raftsafe"
 REPLICAS: Final = (3, 5)
 """Two nodes lost need five; an even number survives no more losses than the odd one below it."""
@@ -44,6 +45,7 @@ _IMAGE: Final = re.compile(
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
 _SIZE: Final = re.compile(r"[1-9][0-9]*(Mi|Gi|Ti)")
+_ACCOUNT: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _CLASS: Final = re.compile(r"|[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -56,7 +58,8 @@ class Options:
     """What an installation may choose. None: as in the packaged files.
 
     `storage_class`: "" asks for a volume without a class, as volumes made by hand mostly are. `ephemeral`: no claims,
-    data in an emptyDir, as the overlay `dev` has it.
+    data in an emptyDir, as the overlay `dev` has it. `monitor`: namespace/name of the service account of a Prometheus
+    that scrapes the nodes.
     """
 
     replicas: int = 3
@@ -67,6 +70,7 @@ class Options:
     storage_class: str | None = None
     storage_size: str | None = None
     ephemeral: bool = False
+    monitor: str | None = None
 
     def __post_init__(self) -> None:
         if self.replicas not in REPLICAS:
@@ -89,6 +93,10 @@ class Options:
             raise ManifestError("--storage-class must be the name of a StorageClass, or empty for none")
         if self.storage_size is not None and not _SIZE.fullmatch(self.storage_size):
             raise ManifestError("--storage-size must be a number with Mi, Gi or Ti, for example 4Gi")
+        if self.monitor is not None and not _ACCOUNT.fullmatch(self.monitor):
+            raise ManifestError(
+                "--service-monitor must be Prometheus' service account, for example monitoring/prometheus-k8s"
+            )
         if self.ephemeral and (self.storage_class is not None or self.storage_size is not None):
             raise ManifestError("--ephemeral has no volumes: leave out --storage-class and --storage-size")
 
@@ -117,7 +125,9 @@ def _parse(path: Path) -> list[Document]:
 
 
 def install(documents: list[Document], options: Options) -> list[Document]:
-    """The documents as `options` wants them. `documents` are changed in place."""
+    """The documents as `options` wants them, and those of what is chosen besides. `documents` are changed in place."""
+    if options.monitor is not None:
+        documents = [*documents, *_watched(load(MONITORING), *options.monitor.split("/"))]
     for document in documents:
         _move(document, options.namespace)
         if document["kind"] == "StatefulSet":
@@ -156,6 +166,17 @@ def _move(document: Document, namespace: str) -> None:
     for subject in document.get("subjects", ()):
         if subject.get("namespace") == NAMESPACE:
             subject["namespace"] = namespace
+
+
+def _watched(documents: list[Document], namespace: str, account: str) -> list[Document]:
+    """By a Prometheus that runs there as this service account."""
+    for document in documents:
+        for subject in document.get("subjects", ()):
+            subject.update(namespace=namespace, name=account)
+        if document["kind"] == "NetworkPolicy":
+            ((source,),) = (rule["from"] for rule in document["spec"]["ingress"])
+            source["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] = namespace
+    return documents
 
 
 def _follow(document: Document, namespace: str) -> None:

@@ -33,6 +33,8 @@ PURPOSE: Final = {
     "MutatingWebhookConfiguration": "injects the sidecar into pods that ask",
     "ValidatingAdmissionPolicy": "who may hand out a secret by a SafeSecret",
     "ValidatingAdmissionPolicyBinding": "puts it in force",
+    "ServiceMonitor": "tells Prometheus what to scrape",
+    "PrometheusRule": "alerts",
 }
 
 
@@ -51,6 +53,12 @@ PURPOSE: Final = {
 )
 @click.option("--storage-size", metavar="SIZE", help="Size of each volume, for example 4Gi.")
 @click.option("--ephemeral", is_flag=True, help="No volumes: a pod that is deleted loses its data. To try it out.")
+@click.option(
+    "--service-monitor",
+    metavar="NAMESPACE/SERVICEACCOUNT",
+    help="Let this Prometheus scrape the nodes (Prometheus operator), with alerts. It has to mount a token: see "
+    "statefulset/components/monitoring/scrape.yaml.",
+)
 @click.option("--review", is_flag=True, help="List what would be applied, and every right it gives, instead of YAML.")
 def install(
     replicas: str,
@@ -61,6 +69,7 @@ def install(
     storage_class: str | None,
     storage_size: str | None,
     ephemeral: bool,
+    service_monitor: str | None,
     review: bool,
 ) -> None:
     """Print the manifests of a raftsafe installation. Nothing is applied.
@@ -94,6 +103,7 @@ def install(
             storage_class=storage_class,
             storage_size=storage_size,
             ephemeral=ephemeral,
+            monitor=service_monitor,
         )
     except manifests.ManifestError as error:
         raise usage(str(error), "see `safe install --help`") from None

@@ -66,6 +66,27 @@ def test_volumes_of_a_class_of_none_and_of_another_size():
     assert template["spec"]["storageClassName"] == ""
 
 
+def test_a_prometheus_is_let_in_by_its_name():
+    alone, watched = made(), made(monitor="metrics/prom", namespace="vault-2")
+    added = watched[len(alone) :]
+    kinds = [each["kind"] for each in added]
+    assert kinds.count("ServiceMonitor") == kinds.count("PrometheusRule") == kinds.count("NetworkPolicy") == 1
+    subjects = [(s["namespace"], s["name"]) for each in added for s in each.get("subjects", ())]
+    assert subjects == [("metrics", "prom")] * 2
+    (source,) = the(added, "NetworkPolicy")["spec"]["ingress"][0]["from"]
+    assert source["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "metrics"}
+    assert {each["metadata"].get("namespace", "vault-2") for each in added} == {"vault-2"}
+    assert the(added, "ClusterRoleBinding")["roleRef"]["name"] == the(added, "ClusterRole")["metadata"]["name"]
+    assert "namespace: raftsafe" not in manifests.render(watched)
+    assert made(monitor="monitoring/prometheus-k8s")[len(alone) :] == manifests.load(manifests.MONITORING)
+
+
+@pytest.mark.parametrize("account", ["prometheus", "a/b/c", "A/b", "/b", "a/"])
+def test_a_prometheus_is_a_service_account(account):
+    with pytest.raises(ManifestError, match="--service-monitor"):
+        Options(monitor=account)
+
+
 def test_no_volumes():
     spec = the(made(ephemeral=True), "StatefulSet")["spec"]
     assert "volumeClaimTemplates" not in spec
