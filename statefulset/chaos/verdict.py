@@ -44,6 +44,11 @@ class Run:
     tallies: dict[str, Tally] = dataclasses.field(default_factory=dict)
     problems: list[str] = dataclasses.field(default_factory=list)
 
+    @property
+    def counted(self) -> list[Ack]:
+        """Without those from before it began."""
+        return [ack for ack in self.acks if ack.at >= self.began]
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -79,7 +84,7 @@ def judge(run: Run) -> Report:
     lags.close(phases, run.ended)
     seen = {pod: tally.seen for pod, tally in run.tallies.items()}
     # What was put before anybody looked has no lag: the files were there when the reader came.
-    lost = lags.sort_in(phases, [ack for ack in run.acks if ack.at >= run.began], seen)
+    lost = lags.sort_in(phases, run.counted, seen)
     wrong = [f"{each['kind']}: {pod}: {each['what']}" for pod, t in run.tallies.items() for each in t.violations]
     wrong += [*lost, *_miscounted(run.acks), *misplaced(run.acks, run.tried, run.final), *run.problems]
     if run.quorum:
@@ -93,9 +98,9 @@ def _miscounted(acks: Sequence[Ack]) -> list[str]:
 
 def _idle(run: Run) -> list[str]:
     """Too little of something."""
-    out, seconds = [], run.ended - run.began
-    if len(run.acks) < WRITES * seconds:
-        out.append(f"{len(run.acks)} acknowledged writes in {seconds:.0f} s are too few to tell")
+    out, seconds, writes = [], run.ended - run.began, len(run.counted)
+    if writes < WRITES * seconds:
+        out.append(f"{writes} acknowledged writes in {seconds:.0f} s are too few to tell")
     if not run.kills or len(run.kills) < KILLED * run.planned:
         out.append(f"{len(run.kills)} of {run.planned} kills were carried out: too few to tell")
     if not run.tallies:
@@ -113,7 +118,7 @@ def _figures(run: Run, phases: Sequence[Phase], lost: int) -> dict[str, Any]:
         "seconds": round(run.ended - run.began, 1),
         "kills": len(run.kills),
         "kills_planned": run.planned,
-        "writes_acknowledged": len(run.acks),
+        "writes_acknowledged": len(run.counted),
         "writes_failed": len(run.failed),
         "writes_lost": lost,
         "pods": len(run.tallies),

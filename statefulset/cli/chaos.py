@@ -199,6 +199,8 @@ def entering(namespace: str) -> tuple[Login, str]:
     from statefulset.cli import connection, tunnel
 
     asked = options.asked()
+    if asked.dev:
+        raise usage("a `safe dev` has no pods", "`safe chaos local` makes one of its own")
     if os.environ.get("SAFE_SERVER"):
         raise usage("SAFE_SERVER is set, and this needs a cluster", "unset SAFE_SERVER: it may be another store")
     if asked.namespace not in (namespace, connection.NAMESPACE):

@@ -140,7 +140,7 @@ class Driver:
         """`safe` from here, through the API server, as the service account that the tests made."""
         command = [sys.executable, "-m", "statefulset.cli", "--context", self.login.context, "--namespace", STORE]
         command += ["--as-serviceaccount", f"{APP}/admin", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=2 * PATIENCE, check=False)
         told = f"safe {' '.join(arguments)}: code {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}"
         assert done.returncode == code, told
         return done.stdout.decode()

@@ -182,6 +182,17 @@ def test_a_rolling_restart(driver: Driver) -> None:
     rotates(driver, "after the roll")
 
 
+@pytest.mark.parametrize("how", [["--force"], ["--sequence", "serial", "--percentage", "100"]])
+def test_chaos_passes_and_leaves_nothing(driver: Driver, how: list[str]) -> None:
+    """As the user of the kubeconfig; the run's own namespace is gone when it ends."""
+    command = ["chaos", "pods", "--namespace", STORE, "--duration", "150s", "--interval", "30s", "--yes", "--json"]
+    report = json.loads(driver.safe(*command, *how))
+    said(f"{report['kills']} pods deleted, worst lag {report['lag_worst_s']} s, again: {report['again']}")
+    assert report["ok"] and report["violations"] == 0
+    own = driver.api.items("/api/v1/namespaces", labelSelector="raftsafe.io/chaos")
+    assert [each["metadata"]["name"] for each in own] == []
+
+
 def test_nodes_that_cannot_reach_the_api_server_go_on(driver: Driver) -> None:
     """From outside the API server cannot be stopped. What can be done: the nodes' policy loses its rule for it. Whether
     the network plugin enforces policies is tried and said; the rotation must arrive either way. It is put through the

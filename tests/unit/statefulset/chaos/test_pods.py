@@ -209,6 +209,7 @@ def report(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, Documen
     [
         (["chaos", "pods", "--yes"], {}, "--namespace"),
         ([*SHORT, "--yes"], {"SAFE_SERVER": "https://x:8500"}, "SAFE_SERVER is set"),
+        (["--context", "safe-dev-viewer", *SHORT, "--yes"], {}, "`safe dev` has no pods"),
         (["-n", "other", *SHORT, "--yes"], {}, "two namespaces are named"),
         (SHORT, {}, "nobody can be asked"),
         ([*SHORT, "--yes", "--interval", "9s"], {}, "at least two intervals"),

@@ -110,3 +110,15 @@ def test_a_write_may_fail_while_a_plan_takes_the_quorum_away() -> None:
     run.quorum = False
     failed(run)
     assert judge(run).wrong == ()
+
+
+def test_what_was_written_before_anybody_looked_has_no_lag_and_still_counts() -> None:
+    run = clean()
+    run.began = 104.5
+    for tally in run.tallies.values():
+        tally.seen["demo/set"] = [(4, 103.9), *((number, 100.1 + number) for number in range(5, 20))]
+    report = judge(run)
+    assert report.wrong == ()
+    assert report.figures["writes_acknowledged"] == 15 and report.figures["lag_worst_s"] == pytest.approx(0.1)
+    run.acks[1] = Ack("demo/set", 2, 3, 101.9, 102.0)
+    assert any("became version 3" in line for line in judge(run).wrong)
