@@ -9,6 +9,7 @@ In: msgpack [method, url, seconds]. Out: msgpack str, "" for a 2xx answer, else 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import sys
 from typing import Final
@@ -30,12 +31,14 @@ def request(method: str, url: str, seconds: float) -> str:
         try:
             connection.request(method, path, headers={"Host": f"localhost:{port}", "User-Agent": "safe-sidecar"})
             answer = connection.getresponse()
-            answer.read(MAX_ANSWER)
+            with contextlib.suppress(OSError, http.client.HTTPException):  # it has answered, whatever the rest does
+                answer.read(MAX_ANSWER)
         except ConnectionRefusedError:
             said = said or f"{method} {url}: connection refused"
             continue
         except (OSError, http.client.HTTPException) as error:
-            return f"{method} {url}: {getattr(error, 'strerror', None) or type(error).__name__}"
+            why = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "strerror", None)
+            return f"{method} {url}: {why or type(error).__name__}"
         finally:
             connection.close()
         return "" if 200 <= answer.status < 300 else f"{method} {url}: the answer was {answer.status}"

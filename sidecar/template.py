@@ -3,8 +3,8 @@
 Why it exists: Jinja2 costs 4 MiB that a sidecar would carry for ever, and a template may loop or swell without end. A
 child gives both back: it has a bound on time and memory, can be killed at any moment, and holds up nothing.
 What it refuses to do: open a file, reach an attribute that the sandbox hides, render what is undefined as nothing, or
-say a secret value in an error: a message of Jinja2 is repeated only if each of its words stands in the template itself
-or is one of Jinja2's own.
+say a secret value in an error: a message of Jinja2 is repeated only if each of its words, with the signs in it, stands
+in the template itself or is one of Jinja2's own.
 
 In: msgpack [own namespace, {name: {field: bytes}}, [[path, template, [names]]], [names taken away]]. Out: msgpack
 [{path: bytes}, {path: name}, error]: the files, those that failed and asked for a secret that was taken away, and "" or
@@ -31,12 +31,15 @@ MAX_SECONDS: Final = 4
 MAX_MEMORY: Final = 128 << 20
 """Bytes of address space beside six times the input: an interpreter with Jinja2 maps about 50 MiB."""
 _WORDS: Final = (
-    "a access an and argument arguments attribute be bool bytes called callable dict element encountered end expected "
-    "field filter for from function got has have int is it list Mapping missing named no None not number object of on "
-    "or parse positional required resolved return safely secret sidecar str StrictUndefined string tag takes "
-    "template test than that the there to too tuple type undefined unexpected unknown unsafe Visible was which with you"
+    "a access an and argument arguments attribute be bool bytes callable called dict element encountered end "
+    "expected field filter for from function got has have int is it list Mapping missing named no None not number "
+    "object of on or parse positional required resolved return safely secret sidecar.template.Visible str "
+    "StrictUndefined string tag takes template test than that the there to too tuple type undefined unexpected "
+    "unknown unsafe was which with you"
 )
 _JINJA: Final = frozenset(_WORDS.split())
+_PART: Final = re.compile(r"""['"(]?(.*?)(?:\(\))?['")]?[.,:;]?""")
+"""One part of a message between blanks, without the signs that Jinja2 sets around it."""
 
 Source = tuple[str, str, list[str]]
 """Path of the file, text of the template, full names of the secrets it may see."""
@@ -110,13 +113,10 @@ def b64encode(value: str | bytes) -> str:
     return render.as_text(value.encode("utf-8") if isinstance(value, str) else value, True, "")
 
 
-def words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text))
-
-
 def repeatable(message: str, template: str) -> bool:
-    """Whether the message holds nothing but the template's own words and Jinja2's."""
-    return words(message) <= _JINJA | words(template)
+    """Whether the message holds nothing but Jinja2's words and what stands in the template, signs included."""
+    parts = (_PART.fullmatch(part) for part in message.split())
+    return all(part is not None and (part[1] in _JINJA or part[1] in template) for part in parts)
 
 
 def environment() -> Any:
@@ -219,12 +219,12 @@ def render_all(
 
 def confine(size: int) -> None:
     """Bounds for this process: time, memory, no files written, first to be killed when memory is short."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")  # before conceal(), which gives the files of /proc/self to root
     memory.conceal()
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY + 6 * size,) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")
 
 
 def main() -> None:

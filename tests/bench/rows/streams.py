@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 import gc
 import itertools
+import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -38,11 +39,14 @@ IDLE_KIB = 40.0
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """One repetition. `back`: seconds, one for each sidecar that lost its stream; `puts`: ms, of those sent after."""
+    """One repetition. `back`: seconds, one for each sidecar that lost its stream; `puts`: ms, of those sent after.
+    `used`: seconds of processor until QUIET after the last was back, of the two nodes, the sidecars, and this process, which sends
+    the PUTs and stands in for the API server that is asked about every token."""
 
     back: list[float]
     puts: list[float]
     failed: int
+    used: tuple[float, float, float]
 
 
 class Puts:
@@ -146,13 +150,16 @@ async def _measure(made: DevCluster, api: Safe, survivors: list[str], victim: st
     await puts.open()
     running = asyncio.ensure_future(puts.run())
     await asyncio.sleep(BEFORE)
+    parties = ([made.node(name).pid for name in survivors], [child.process.pid for child in children], [os.getpid()])
+    before = [sum(map(pods.cpu_seconds, pids)) for pids in parties]
     at = time.time()
     await asyncio.to_thread(made.kill, victim)
     asked = (asyncio.to_thread(child.ask, "moved", since=at, quiet=QUIET) for child in children)
     back = [moment - at for answer in await asyncio.gather(*asked) for moment in answer["back"]]
+    nodes, sidecars, own = (sum(map(pods.cpu_seconds, pids)) - was for pids, was in zip(parties, before, strict=True))
     running.cancel()
     await puts.close()
-    return Loss(back, [1000 * took for begin, took in puts.took if begin >= at], puts.failed)
+    return Loss(back, [1000 * took for begin, took in puts.took if begin >= at], puts.failed, (nodes, sidecars, own))
 
 
 def _lines(plan: DeliveryPlan, found: list[Loss], idle: tuple[float, float]) -> list[Line]:
@@ -160,11 +167,15 @@ def _lines(plan: DeliveryPlan, found: list[Loss], idle: tuple[float, float]) -> 
     counts = ", ".join(str(len(each.back)) for each in found)
     failed = sum(each.failed for each in found)
     size, cpu = idle
+    used = ", ".join("/".join(f"{part:.1f}" for part in each.used) for each in found)
     return [
         Line(
             "streams", f"{plan.streams} sidecars, a follower died: all back", "s", last,
             targets=(Target(f"<= {BACK:g}", last.high <= BACK),),
-            notes=(f"streams that had to move: {counts}",),
+            notes=(
+                f"streams that had to move: {counts}",
+                f"processor until {QUIET:g} s after, s (two nodes, sidecars, PUTs and API server): {used}",
+            ),
         ),
         Line(
             "streams", "the slowest PUT meanwhile", "ms", slowest,

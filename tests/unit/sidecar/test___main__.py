@@ -44,3 +44,15 @@ def test_check_pays_neither_for_tls_nor_for_a_loop():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert result.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_a_stop_while_it_starts_is_heard(number):
+    """As process 1 of a container it would be lost otherwise; the others would end by it, and not with 0."""
+    code = (
+        "import os, signal, sys, time\nfrom sidecar import memory, __main__ as program\n"
+        f"memory.conceal = lambda: (os.kill(os.getpid(), signal.{number}), time.sleep(30))\n"
+        "sys.exit(program.run(['run'], {'SAFE_NODES': 'localhost:1', 'SAFE_CA_FILE': '/x', 'SAFE_TOKEN_FILE': '/x',"
+        " 'SAFE_TARGET': '/proc/self'}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from http import HTTPStatus
 
@@ -53,3 +54,30 @@ def test_another_answer_is_none_and_no_redirect_is_followed(server, status):
 def test_only_this_pod():
     with pytest.raises(ValueError, match="not this pod"):
         request("GET", "http://10.0.0.1/", 1.0)
+
+
+@pytest.fixture
+def stuck():
+    """Answers a status line, says that a body follows, and sends none; to /mute not even that."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            peer, _ = listener.accept()
+            with peer:
+                if b"/mute" not in peer.recv(1 << 16):
+                    peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                peer.recv(1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+def test_an_answer_whose_body_never_ends_is_one(stuck):
+    assert request("POST", f"http://127.0.0.1:{stuck}/reload", 0.3) == ""
+
+
+def test_none_at_all_is_said_in_words(stuck):
+    url = f"http://127.0.0.1:{stuck}/mute"
+    assert request("POST", url, 0.3) == f"POST {url}: no answer in time"

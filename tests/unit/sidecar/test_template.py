@@ -170,3 +170,21 @@ def test_a_sidecar_does_not_carry_jinja2():
 def test_words_of_the_template_may_be_repeated_and_no_others():
     assert module.repeatable("'user' is undefined", "{{ user }}")
     assert not module.repeatable("'hunter2' is undefined", "{{ user }}")
+
+
+@pytest.mark.parametrize("value", ["!!??$$", "user!!", "$$.user", "'\"'", "user-user", "(user)!", "\u00ff\u00b6"])
+@pytest.mark.parametrize("text", ["{{ secrets['shop/user'][secret('user')] }}", "{{ secret(secret('user')) }}"])
+def test_a_value_of_signs_is_no_word_of_anybody(text, value):
+    secrets = {"shop/user": {"value": value.encode()}}
+    _, _, error = module.render_all("shop", secrets, [("f", text, ["shop/user"])])
+    assert error and value not in error, error
+
+
+def test_it_is_the_first_choice_of_the_oom_killer_before_proc_is_closed_to_it():
+    code = (
+        "from sidecar import memory, template\n"
+        "memory.conceal = lambda: print(open('/proc/self/oom_score_adj').read())\n"
+        "template.resource.setrlimit = lambda *_: None\ntemplate.confine(0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "1000"
