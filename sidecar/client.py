@@ -30,7 +30,7 @@ from sidecar.render import RenderError
 from sidecar.renderer import Plan, Renderer, finish
 from sidecar.session import Purpose, Session
 from sidecar.settings import Settings
-from sidecar.stream import Stream, connect, explain, tls_context
+from sidecar.stream import Stream, Trust, connect, explain
 from sidecar.told import Told
 from sidecar.wire import codes
 from sidecar.wire import messages as m
@@ -68,6 +68,7 @@ class Client:
         self._own = ""  # the namespace that a node has accepted: it decides where files lie
         self._claimed = ""  # what the token of this dial says
         self._addresses = Addresses()
+        self._trust = Trust(settings.ca_file)
         self._stream: Stream | None = None
         self._last: Stream | None = None
         self._dialing: asyncio.Task[None] | None = None
@@ -222,7 +223,7 @@ class Client:
     async def _dial(self, action: Dial) -> None:
         try:
             held = credential.read(self._settings.token_file)
-            context = tls_context(self._settings.ca_file)
+            context = self._trust.context()
             routes = order(await self._addresses.find(action.nodes), action.shunned, action.chance)
             attempt = functools.partial(connect, self, context)
             route, stream = await race(routes, attempt, self._chance())

@@ -24,6 +24,8 @@ TLS: Final = 5.0
 """Seconds for the handshake. A node that answered TCP may have thousands before us, and paces them."""
 SHUTDOWN: Final = 1.0
 """Seconds for a peer to answer the end of TLS before the socket is dropped."""
+MAX_CA: Final = 1 << 20
+"""Bytes read of the CA file: what a ConfigMap may hold."""
 MAX_UNSENT: Final = 4 << 20
 """Bytes waiting for a node that does not read: then it is as good as gone. The largest receipt is under 1 MiB."""
 
@@ -43,14 +45,30 @@ class Context(ssl.SSLContext):
         return super().wrap_bio(incoming, outgoing, server_side, host, session)
 
 
-def tls_context(ca_file: str) -> ssl.SSLContext:
-    """Anew for each dial, so that a rotated CA file is simply the next one read. Raises CredentialError."""
+class Trust:
+    """Whom to believe: the CA file, read at each dial, so that a rotated one is simply the next; a context is made when
+    it has changed. Making one costs more than the rest of a dial, and all sidecars of a node that died dial at once."""
+
+    def __init__(self, ca_file: str) -> None:
+        self._ca_file = ca_file
+        self._made: tuple[bytes, ssl.SSLContext] | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Raises CredentialError."""
+        try:
+            with open(self._ca_file, "rb") as file:
+                data = file.read(MAX_CA)
+            if self._made is None or self._made[0] != data:
+                self._made = data, _context(data)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError: nothing in it
+            raise CredentialError(f"CA file {self._ca_file} cannot be used: {explain(error)}") from None
+        return self._made[1]
+
+
+def _context(pem: bytes) -> ssl.SSLContext:
     context = Context(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    try:
-        context.load_verify_locations(cafile=ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise CredentialError(f"CA file {ca_file} cannot be used: {explain(error)}") from None
+    context.load_verify_locations(cadata=pem.decode("ascii", "ignore"))  # comments may hold anything
     return context
 
 
