@@ -103,6 +103,16 @@ def serving_certificate() -> None:
     print(filter_text(sys.stdin.read(1 << 16)))  # noqa: T201 - a filter's output
 
 
+def remedy(error: OSError) -> str:
+    """For the first start on volumes made by hand: the kubelet gives those of kind hostPath to nobody (fsGroup)."""
+    if not isinstance(error, PermissionError):
+        return ""
+    who = f"{os.getuid()}:{os.getgid()}"
+    return (
+        f"\nhint: this process is user {who} and must be able to write there; chown {who} the folder behind a hostPath"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="safe-node",
@@ -140,7 +150,7 @@ def main() -> None:
         print(f"safe-node: the {package} package is missing; install raftsafe[node]", file=sys.stderr)  # noqa: T201
         code = 1
     except OSError as error:
-        print(f"safe-node: {error}", file=sys.stderr)  # noqa: T201
+        print(f"safe-node: {error}{remedy(error)}", file=sys.stderr)  # noqa: T201
         code = 1
     if not audit.uninstall(AUDIT_TIMEOUT):
         print("safe-node: the last audit lines could not be written", file=sys.stderr)  # noqa: T201

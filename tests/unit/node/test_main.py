@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 
-def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, within: tuple[str, ...] = (), **env: str) -> subprocess.CompletedProcess[str]:
+    """`within`: the command that starts it, as `setpriv` does."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("SAFE_")}
     return subprocess.run(
-        [sys.executable, "-m", "node", *arguments],
+        [*within, sys.executable, "-m", "node", *arguments],
         env={**clean, **env},
         capture_output=True,
         text=True,
@@ -69,6 +70,19 @@ def test_a_port_in_use_is_one_line(env: dict[str, str]) -> None:
     with socket.create_server((host, int(number))):
         done = run(**env)
     assert done.returncode == 1 and "Traceback" not in done.stderr and number in done.stderr.splitlines()[-1]
+
+
+def test_a_volume_that_cannot_be_written_says_what_to_do(env: dict[str, str], tmp_path: Path) -> None:
+    """As a hostPath volume that was made by hand and belongs to root."""
+    volume = tmp_path / "volume"
+    volume.mkdir(mode=0o500)
+    plain = (
+        ("setpriv", "--bounding-set=-all") if os.getuid() == 0 else ()
+    )  # root without its capability to write anywhere
+    done = run(within=plain, **env | {"SAFE_DATA_DIR": str(volume / "node")})
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    why, hint = done.stderr.splitlines()[-2:]
+    assert str(volume / "node") in why and f"chown {os.getuid()}:{os.getgid()}" in hint
 
 
 def test_a_missing_package_is_one_line(tmp_path: Path) -> None:
