@@ -60,6 +60,7 @@ def test_three_pods_at_once_make_one_identity(api, pods):
     assert pods[0].files == pods[1].files == pods[2].files and set(pods[0].files) == set(FILES)
     assert sum("made the identity of the store" in each for each in errors) == 1
     assert sum("another pod made the identity first" in each for each in errors) == 2
+    assert api.cluster.denied == []
     mark = api.objects["configmaps", "raftsafe-identity"]["data"]
     assert mark["ca.crt"].encode() == pods[0].files["server-ca.crt"]
     key = pods[0].files["root.key"]

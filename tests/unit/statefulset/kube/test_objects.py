@@ -11,32 +11,32 @@ from statefulset.kube.objects import AwayError, ForbiddenError, Objects
 
 @pytest.fixture
 def objects(api):
-    return Objects("raftsafe", api.account, api.env)
+    return Objects("raftsafe", api.folder, api.env)
 
 
 @pytest.mark.parametrize("kind", ["secret", "config_map"])
 def test_there_not_there_made_and_somebody_was_first(objects, api, kind):
-    assert objects.get(kind, "one") is None
-    assert objects.create(kind, "one", {"a.b": b"first"}, "about it") is True
-    assert objects.create(kind, "one", {"a.b": b"second"}, "about it") is False
-    assert objects.get(kind, "one") == {"a.b": b"first"}
+    assert objects.get(kind, "raftsafe-identity") is None
+    assert objects.create(kind, "raftsafe-identity", {"a.b": b"first"}, "about it") is True
+    assert objects.create(kind, "raftsafe-identity", {"a.b": b"second"}, "about it") is False
+    assert objects.get(kind, "raftsafe-identity") == {"a.b": b"first"}
     ((_, document),) = api.objects.items()
     assert document["metadata"]["annotations"] == {"raftsafe.io/about": "about it"}
 
 
 def test_a_secret_may_hold_any_bytes(objects, api):
-    assert objects.create("secret", "one", {"k": bytes(range(256))}, "")
-    assert objects.get("secret", "one") == {"k": bytes(range(256))}
-    assert base64.b64decode(api.objects["secrets", "one"]["data"]["k"]) == bytes(range(256))
+    assert objects.create("secret", "raftsafe-identity", {"k": bytes(range(256))}, "")
+    assert objects.get("secret", "raftsafe-identity") == {"k": bytes(range(256))}
+    assert base64.b64decode(api.objects["secrets", "raftsafe-identity"]["data"]["k"]) == bytes(range(256))
 
 
 @pytest.mark.parametrize("code", [429, 500, 503, 504])
 def test_not_now(objects, api, code):
     api.failing = [code] * 2
     with pytest.raises(AwayError, match=str(code)):
-        objects.get("secret", "one")
+        objects.get("secret", "raftsafe-identity")
     with pytest.raises(AwayError, match=str(code)):
-        objects.create("secret", "one", {}, "")
+        objects.create("secret", "raftsafe-identity", {}, "")
     assert len(api.asked) == 2, "nothing is repeated behind our back"
 
 
@@ -44,25 +44,25 @@ def test_not_now(objects, api, code):
 def test_refused(objects, api, code):
     api.failing = [code]
     with pytest.raises(ForbiddenError, match=str(code)):
-        objects.create("secret", "one", {"k": b"canary"}, "")
+        objects.create("secret", "raftsafe-identity", {"k": b"canary"}, "")
 
 
 def test_nobody_there(objects, api):
     api.stop()
     with pytest.raises(AwayError, match="cannot be reached"):
-        objects.get("secret", "one")
+        objects.get("secret", "raftsafe-identity")
     api.stop = lambda: None
 
 
 def test_a_server_of_another_authority_is_not_believed(api, tmp_path):
     import trustme
 
-    trustme.CA().cert_pem.write_to_path(str(api.account / "ca.crt"))
+    trustme.CA().cert_pem.write_to_path(str(api.folder / "ca.crt"))
     with pytest.raises(AwayError):
-        Objects("raftsafe", api.account, api.env).get("secret", "one")
+        Objects("raftsafe", api.folder, api.env).get("secret", "raftsafe-identity")
     assert api.asked == []
 
 
 def test_outside_of_a_cluster_it_says_so(api):
     with pytest.raises(ForbiddenError, match="API server of a cluster"):
-        Objects("raftsafe", api.account, {})
+        Objects("raftsafe", api.folder, {})
