@@ -96,6 +96,14 @@ def idempotency_of_another_path(world: World) -> str:
     return f"version {version} of its own"
 
 
+def idempotency_of_another_body(world: World) -> str:
+    """The same key with another value: answered as the first, it would be lost although it was acknowledged."""
+    key = "one-key-two-values"
+    answers = [world.put("demo/two-values", world.admin, value, Idempotency_Key=key) for value in (b"1", b"2", b"1")]
+    version = world.cluster.client().read("/v1/secrets/demo/two-values").data["version"]
+    return f"{'; '.join(answers)}; version {version}"
+
+
 def replayed(world: World) -> str:
     """The very bytes of a change again, through another node."""
     body = {"fields": {"value": VALUE}}
@@ -190,6 +198,7 @@ ATTACKS = [
            lambda w: smuggled(w, b"Content-Length : 0\r\n", b"")),
     Attack("replay: key of another person", "admin", "200 200 version 2", idempotency_of_another),
     Attack("replay: key for another secret", "admin", "version 1 of its own", idempotency_of_another_path),
+    Attack("replay: key for another value", "admin", "200; 422 key_reused; 200; version 1", idempotency_of_another_body),
     Attack("replay: a change through all nodes", "admin", "version 1", replayed),
     Attack("rights: sealed value under another name", "admin", "400 (invalid|sealed)|409 .*", sealed_elsewhere),
     Attack("rights: grant across namespaces", "admin", "403 forbidden", grant_across),
