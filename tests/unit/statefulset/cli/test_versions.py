@@ -44,12 +44,12 @@ def test_patch_changes_single_fields(safe, server, tmp_path):
 
 
 def test_windows(safe, server):
-    result = safe("put", "a/b", "--not-before", "2027-01-31T12:00:00Z", "--expires", "2028-01-31T12:00:00Z", stdin=b"1")
+    result = safe("put", "a/b", "--not-before", "2027-01-31T12:00:00Z", "--expires", "2098-01-31T12:00:00Z", stdin=b"1")
     assert result.code == 0, result.error
     record = server.node.store.get("a/b")
-    assert (record.not_before_ms, record.expires_ms) == (1_801_396_800_000, 1_832_932_800_000)
+    assert (record.not_before_ms, record.expires_ms) == (1_801_396_800_000, 4_042_008_000_000)
     assert safe("put", "a/b", "--keep-window", stdin=b"2").code == 0
-    assert server.node.store.get("a/b").expires_ms == 1_832_932_800_000
+    assert server.node.store.get("a/b").expires_ms == 4_042_008_000_000
     before = time.time()
     assert safe("patch", "a/b", "--expires", "90d", "--not-before", "never").text.endswith("(window changed)\n")
     record = server.node.store.get("a/b")
