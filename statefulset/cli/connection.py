@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from statefulset.cli.errors import usage
+from statefulset.cli.errors import CliError, usage
 
 SOCKET = Path("/run/raftsafe/admin/admin.sock")
 """Where the manifests have a node put its socket."""
@@ -138,10 +138,25 @@ def kubeconfig(env: Mapping[str, str]) -> str:
     return env.get("KUBECONFIG") or (usual if os.path.exists(usual) else "")
 
 
+def dev_contexts(folder: Path, uid: int) -> frozenset[str]:
+    """Those of the `safe dev` there; none if it cannot be used."""
+    try:
+        _believed(folder, uid)
+        return frozenset(json.loads((folder / "client.json").read_text("utf-8"))["contexts"])
+    except (CliError, OSError, ValueError, KeyError, TypeError):
+        return frozenset()
+
+
 def _cluster(env: Mapping[str, str], asked: Asked) -> Connection:
     path = kubeconfig(env)
     if not path:
-        raise usage("there is no kubeconfig", "KUBECONFIG names one; without it, it is ~/.kube/config")
+        hint = "KUBECONFIG names one; without it, it is ~/.kube/config"
+        if not (asked.context or asked.account):
+            hint = (
+                "--namespace before the command says where in a cluster the store is installed; the secrets of one "
+                "namespace are shown by `safe list --namespace NAMESPACE`"
+            )
+        raise usage("there is no kubeconfig", hint)
     from statefulset.cli.tunnel import connect  # the kubernetes client takes longer to import than --help should
 
     return connect(path, asked)
@@ -163,15 +178,20 @@ def _socket(env: Mapping[str, str], uid: int) -> Path | None:
     return path
 
 
+def _believed(folder: Path, uid: int) -> None:
+    """Raises OSError if it is not there, CliError (usage) if somebody else could have put it there."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or stat.S_IMODE(found.st_mode) != 0o700:
+        raise usage(f"{folder} is not a folder of yours with mode 0700, so it is not believed", _HOW)
+
+
 def _dev(folder: Path, uid: int, context: str = "") -> Connection:
     """`context`: one of its own, "" for the admin's."""
     try:
-        found = folder.lstat()
+        _believed(folder, uid)
     except OSError:
         what = "no `safe dev` of yours is running" if context else "it is not known where the store is"
         raise usage(what, "run `safe dev`; the context is one of its own" if context else _HOW) from None
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or stat.S_IMODE(found.st_mode) != 0o700:
-        raise usage(f"{folder} is not a folder of yours with mode 0700, so it is not believed", _HOW)
     failed = usage(f"{folder}/client.json cannot be used", "is `safe dev` still starting? If it is gone, run it again")
     try:
         data = json.loads((folder / "client.json").read_text("utf-8"))

@@ -75,7 +75,8 @@ def _secret(number: int, name: str, given: Any, read_file: ReadFile) -> dict[str
     if not names.is_secret(name):
         raise usage(f"the name of secret number {number} is not NAMESPACE/NAME", "lower case, for example payments/db")
     if not isinstance(given, dict) or not set(given) <= _KEYS or ("fields" in given) == ("value" in given):
-        raise usage(f"{name} has not either `fields` or `value`, and beside them known keys only", HOW)
+        keys = "`fields` or `value`, and beside it no more than `for`, `not-before` and `expires`"
+        raise usage(f"{name} has other keys than it can have", f"{keys}; {HOW}")
     fields = given.get("fields", {names.PLAIN_FIELD: given.get("value")})
     if not isinstance(fields, dict) or not fields or not all(map(names.is_field, fields)):
         raise usage(f"`fields` of {name} is not a mapping of field names", "letters, digits, '.', '_' and '-'")

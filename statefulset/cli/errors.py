@@ -51,11 +51,14 @@ _OPTIONS: Final = {
 }
 _KEYS: Final = re.compile(rf"\b(?:{'|'.join(_OPTIONS)})\b")
 _LOCAL: Final = "?consistency=local (safe: --local)"
+_BESIDE: Final = re.compile(r" \(with `safe`: [^)]*\)$")
+"""What a node adds for us, and is said here already."""
 
 
 def spoken(text: str, mark: str = "--") -> str:
     """What a node says of the keys of a request, in the words of who typed options; `mark`: what they begin with."""
-    return _KEYS.sub(lambda found: mark + _OPTIONS[found.group()], text).replace(_LOCAL, "--local")
+    text = _BESIDE.sub("", text).replace(_LOCAL, "--local")
+    return _KEYS.sub(lambda found: mark + _OPTIONS[found.group()], text)
 
 
 def usage(message: str, hint: str = "") -> CliError:

@@ -13,7 +13,7 @@ from statefulset.cli import options, output
 @click.command(short_help="Tell why a workload gets a secret, or does not.")
 @click.argument("workload", type=options.WORKLOAD, metavar="NAMESPACE/SERVICEACCOUNT")
 @click.argument("name", type=options.SECRET, metavar="[SECRET]", required=False)
-@click.option("--namespace", metavar="NAMESPACE", help="Without SECRET: only the secrets of this namespace.")
+@click.option("--namespace", type=options.NAMESPACE, help="Without SECRET: only the secrets of this namespace.")
 @options.local_option
 @options.reading
 def explain(workload: str, name: str | None, namespace: str | None, local: bool, as_json: bool, timeout: float) -> None:

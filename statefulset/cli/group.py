@@ -6,6 +6,7 @@ What it refuses to do: fail as a whole because one command's packages are not in
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from importlib.metadata import version
 
@@ -14,7 +15,7 @@ from click.core import ParameterSource
 
 from sidecar.wire import names
 from statefulset.cli.connection import DEV, NAMESPACE, Asked
-from statefulset.cli.options import is_workload
+from statefulset.cli.options import Context, is_workload
 
 COMMANDS = {
     "put": "statefulset.cli.put:put",
@@ -48,6 +49,15 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Raises click.UsageError for an unknown command, with the one that was meant."""
+        meant = difflib.get_close_matches(args[0], COMMANDS, 1) if args and not args[0].startswith("-") else []
+        if meant and args[0] not in COMMANDS and not ctx.resilient_parsing:
+            raise click.UsageError(f"there is no such command; did you mean `safe {meant[0]}`?", ctx)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
@@ -80,7 +90,13 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
-@click.option("--context", envvar="SAFE_CONTEXT", metavar="NAME", help="Context of the kubeconfig, or of `safe dev`.")
+@click.option(
+    "--context",
+    type=Context(),
+    envvar="SAFE_CONTEXT",
+    metavar="NAME",
+    help="Context of the kubeconfig, or of `safe dev`.",
+)
 @click.option(
     "-n",
     "--namespace",

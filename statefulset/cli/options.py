@@ -77,6 +77,30 @@ class Workload(TextType):
         return str(value)
 
 
+class Namespace(TextType):
+    """The name of a namespace -> the same text."""
+
+    name = "namespace"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not names.is_namespace(str(value)):
+            self.fail("it is not the name of a namespace: lower-case letters, digits and '-'", param, ctx)
+        return str(value)
+
+
+class Context(TextType):
+    """The name of a context; those of a running `safe dev` are completed."""
+
+    name = "name"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        found = connection.dev_contexts(connection.dev_folder(os.environ, os.getuid()), os.getuid())
+        return [CompletionItem(name) for name in sorted(found) if name.startswith(incomplete)]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+
 class FieldFile(FieldFileType):
     """FIELD=PATH -> (field, path)."""
 
@@ -107,6 +131,7 @@ class FieldPattern(FieldPatternType):
 
 SECRET = SecretName()
 WORKLOAD = Workload()
+NAMESPACE = Namespace()
 
 secret_argument = click.argument("name", type=SECRET, metavar="NAMESPACE/NAME")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too (on standard error).")

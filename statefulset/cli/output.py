@@ -32,6 +32,10 @@ def pairs(items: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{name + ':':<{width}}  {value}".rstrip() for name, value in items)
 
 
+def size(count: int) -> str:
+    return "1 byte" if count == 1 else f"{count} bytes"
+
+
 def when(ms: int | None) -> str:
     """Milliseconds since the epoch as UTC to the second, "-" for none."""
     if ms is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,8 +75,8 @@ def _ask(field: str, *, allow_empty: bool) -> str:
 
 def _sizes(data: Mapping[str, bytes]) -> str:
     if len(data) == 1:
-        return "".join(f"{len(value)} bytes" for value in data.values())
-    return ", ".join(f"{field}: {len(value)} bytes" for field, value in data.items())
+        return "".join(output.size(len(value)) for value in data.values())
+    return ", ".join(f"{field}: {output.size(len(value))}" for field, value in data.items())
 
 
 SOURCES = (
@@ -324,6 +325,8 @@ def patch(
     changed = [_sizes(given.data)] if given is not None else []
     changed += [f"without {', '.join(remove)}"] if remove else []
     text = f"{answer['name']} is at version {answer['version']} ({'; '.join(changed) or 'window changed'})"
+    if isinstance(expires, int) and expires <= time.time() * 1000:  # a put with such an end is refused by the node
+        output.note(f"warning: {name} has expired with this: no workload gets it any more")
     if given is not None:
         given.tell(answer, text, as_json)
     elif as_json:

@@ -44,7 +44,7 @@ def _validity(record: dict[str, Any]) -> str:
 
 def describe(record: dict[str, Any]) -> str:
     """One secret's metadata for people."""
-    fields = ", ".join(f"{field['name']} ({field['size']} bytes)" for field in record["fields"])
+    fields = ", ".join(f"{field['name']} ({output.size(field['size'])})" for field in record["fields"])
     items = [
         ("name", record["name"]),
         ("version", str(record["version"])),
@@ -103,7 +103,7 @@ def get(
 
 
 @click.command("list", short_help="List secrets.")
-@click.option("--namespace", metavar="NAMESPACE", help="Only the secrets of this namespace.")
+@click.option("--namespace", type=options.NAMESPACE, help="Only the secrets of this namespace.")
 @click.option("--prefix", metavar="TEXT", help="Only names (the part after the slash) that begin so.")
 @click.option(
     "--for", "workload", type=options.WORKLOAD, metavar="NAMESPACE/SERVICEACCOUNT", help="Only what this workload gets."
@@ -231,9 +231,10 @@ def grant(name: str, workloads: tuple[str, ...], as_json: bool, timeout: float) 
       safe grant payments/db payments/api
       safe grant payments/db 'payments/*'     every service account of the namespace; the quotes are for your shell
     """
+    wanted = list(dict.fromkeys(workloads))
     with options.client(timeout) as client:
-        answer = client.change("POST", f"/v1/secrets/{name}/grants", body={"add": list(dict.fromkeys(workloads))}).data
-    _done(answer, as_json, f"{name} is given to {', '.join(workloads)}")
+        answer = client.change("POST", f"/v1/secrets/{name}/grants", body={"add": wanted}).data
+    _done(answer, as_json, f"{name} is given to {', '.join(wanted)}")
 
 
 @click.command(short_help="Take a secret back from workloads.")

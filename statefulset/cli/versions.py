@@ -66,7 +66,7 @@ def history(name: str, local: bool, as_json: bool, timeout: float) -> None:
             (
                 str(version["version"]),
                 output.when(version["created_ms"]),
-                ", ".join(f"{field['name']} ({field['size']} bytes)" for field in version["fields"]),
+                ", ".join(f"{field['name']} ({output.size(field['size'])})" for field in version["fields"]),
                 _state(number, answer.data["deleted"]),
             )
             for number, version in enumerate(answer.data["versions"])

@@ -25,4 +25,5 @@ def test_keys_of_a_request_become_options():
     assert spoken("expires_ms is not after not_before_ms") == "--expires is not after --not-before"
     assert spoken("secret number 2: if_version is wrong", "") == "secret number 2: if-version is wrong"
     assert spoken("add ?consistency=local (safe: --local) to read") == "add --local to read"
+    assert spoken("name a time to come (with `safe`: --expires, in a file expires)") == "name a time to come"
     assert spoken("there is no secret a/expires_ms_x") == "there is no secret a/expires_ms_x"

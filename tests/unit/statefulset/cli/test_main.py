@@ -408,6 +408,35 @@ def test_shell_completion(safe):
     assert result.code == 0 and "complete" in result.text
 
 
+def test_a_command_that_was_mistyped(safe):
+    result = safe("lst")
+    assert result.code == 2 and "did you mean `safe list`?" in result.error
+    assert "No such command" in safe("hunter2hunter2").error and safe("--help").code == 0
+
+
+def test_a_namespace_that_cannot_be_one_is_not_asked_for(safe, server):
+    for args in (["list", "--namespace", "D_"], ["explain", "a/x", "--namespace", "D_"]):
+        result = safe(*args)
+        assert result.code == 2 and "not the name of a namespace" in result.error
+
+
+def test_the_namespace_of_the_store_is_not_that_of_a_secret(safe):
+    result = safe("-n", "demo", "list", SAFE_SERVER="", SAFE_TOKEN_FILE="", SAFE_CA_FILE="")
+    assert result.code == 2 and "no kubeconfig" in result.error and "safe list --namespace" in result.error
+
+
+def test_an_end_that_lies_in_the_past_is_told(safe, server):
+    safe("put", "a/b", stdin=b"1")
+    past = ("--expires", "2020-01-01T00:00:00Z")
+    result = safe("put", "a/b", *past, stdin=b"2")
+    assert result.code == 1 and "(--expires) is in the past" in result.error
+    assert "_ms" not in result.error and "with `safe`" not in result.error
+    assert server.node.store.get("a/b").version == 1
+    result = safe("patch", "a/b", *past)
+    assert result.code == 0 and "warning: a/b has expired with this" in result.error
+    assert "warning" not in safe("patch", "a/b", "--expires", "1d").error
+
+
 def completed(safe, line: str, **env: str) -> list[str]:
     """What bash is offered at the end of the line."""
     words = line.split(" ")
@@ -424,6 +453,17 @@ def test_names_of_secrets_are_completed(safe):
     assert completed(safe, "safe --context prod get a/b") == [], "those would be names of another store"
     assert completed(safe, "safe get a/b", SAFE_CONTEXT="prod") == []
     assert completed(safe, "safe rev") == ["revoke"]
+
+
+def test_contexts_of_a_running_dev_are_completed(safe, tmp_path):
+    assert completed(safe, "safe --context safe-", SAFE_DEV_MEMORY=str(tmp_path)) == []
+    folder = tmp_path / f"raftsafe-dev-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    (folder / "client.json").write_text('{"contexts": {"safe-dev-viewer": "x", "safe-dev-editor": "y"}}')
+    offered = completed(safe, "safe --context safe-", SAFE_DEV_MEMORY=str(tmp_path))
+    assert offered == ["safe-dev-editor", "safe-dev-viewer"]
+    folder.chmod(0o755)
+    assert completed(safe, "safe --context safe-", SAFE_DEV_MEMORY=str(tmp_path)) == []
 
 
 def test_a_reader_that_goes_away(safe, server):

@@ -139,7 +139,7 @@ def test_history_and_rollback(safe, server):
     assert [(line[0], line[2:]) for line in lines[1:]] == [
         ("3", ["value", "(3", "bytes)", "current"]),
         ("2", ["value", "(2", "bytes)", "kept"]),
-        ("1", ["value", "(1", "bytes)", "kept"]),
+        ("1", ["value", "(1", "byte)", "kept"]),
     ]
     assert safe("rollback", "a/b").text == "a/b is at version 4, with the fields of version 3\n".replace("3", "2", 1)
     assert server.node.value("a/b") == {"value": b"vv"}
