@@ -154,6 +154,15 @@ def test_a_store_that_is_away_is_tried_again(api, duty, server):
     server.stop = lambda: None
 
 
+def test_a_right_that_is_missing_is_said_once_a_look(api, duty, server, caplog):
+    """Not again and again in between: each refusal is a line in the audit log of a node."""
+    make_pod(api, "web")
+    server.node.gate.rights.clear()
+    duty.unserved()
+    assert [each.message for each in caplog.records if "manifests as new as this image" in each.message]
+    assert told(api) == {}
+
+
 def test_a_store_that_cannot_say_why_leaves_it_for_later(api, duty, clock, server):
     make_pod(api, "web")
     server.node.sidecars.add(
