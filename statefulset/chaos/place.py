@@ -136,9 +136,10 @@ class Place:
                 return ""
             if not found["metadata"].get("deletionTimestamp"):
                 self._api.delete(path, uid=target.uid(found))
-            return f"namespace {self.run.namespace}: kubectl delete namespace {self.run.namespace}"
+            return "it is still being removed"
 
-        return self._tried(look)
+        why = self._tried(look)
+        return f"namespace {self.run.namespace}: kubectl delete namespace {self.run.namespace} ({why})" if why else ""
 
     @staticmethod
     def _tried(look: Callable[[], str]) -> str:

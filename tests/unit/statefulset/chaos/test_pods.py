@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from statefulset import manifests
-from statefulset.chaos import place, pods
+from statefulset.chaos import place, pods, workloads
 from statefulset.chaos.needed import NEEDS, Need
 from statefulset.chaos.tally import documents, written
 from statefulset.cli import chaos
@@ -27,7 +27,7 @@ from statefulset.cli.__main__ import run
 
 from ..cli import conftest as stores
 from ..farside.apiserver import ApiServer
-from ..farside.cluster import Cluster, Document
+from ..farside.cluster import Cluster, Document, Refusal
 from ..farside.kubelet import Kubelet, admitted, command, process
 
 server, tls = stores.server, stores.tls
@@ -440,3 +440,47 @@ def test_an_api_server_that_is_away_for_a_moment_is_waited_for(world: World, cap
     code, found = report(capsys)
     assert (code, found["wrong"]) == (0, [])
     assert world.nothing_left()
+
+
+def test_an_answer_that_is_lost_makes_nothing_twice_and_deletes_nothing_twice(
+    world: World, capsys, monkeypatch
+) -> None:
+    """The namespace is made and the first pod deleted, and the API server says 503 both times: asked again, it must find
+    our own namespace, and must not take the pod that came after."""
+    answer, lost = world.api.answer, {"POST /api/v1/namespaces", "DELETE /api/v1/namespaces/raftsafe/pods/"}
+
+    def wait_for_the_next(old: Document) -> None:
+        pod = ("", "pods", "raftsafe", old["metadata"]["name"])
+        until(lambda: (world.api.cluster.read(*pod) or old)["metadata"]["uid"] != old["metadata"]["uid"], "the next")
+
+    def loses(method: str, target: str, *rest: Any) -> Any:
+        found = answer(method, target, *rest)
+        for each in [each for each in lost if f"{method} {target}".startswith(each)]:
+            lost.discard(each)
+            if method == "DELETE":
+                wait_for_the_next(found)
+            raise Refusal(503)
+        return found
+
+    monkeypatch.setattr(world.api, "answer", loses)
+    code, found = report(capsys)
+    assert (code, found["wrong"], lost) == (0, [], set())
+    assert len(world.machine.ended) == found["kills"] == 1
+    assert world.nothing_left()
+
+
+def test_what_cannot_be_removed_is_said_with_the_remedy(world: World, capsys, monkeypatch) -> None:
+    for name, seconds in (("STRIKE", 0.5), ("BACK", 0.5), ("SETTLE", 0.5)):
+        monkeypatch.setattr(pods, name, seconds)
+    monkeypatch.setattr(workloads, "GRACE", 0.5)
+    monkeypatch.setattr(place, "GONE", 0.5)
+    world.machine.struck = lambda _: setattr(world.api, "away", True)
+    code, found = report(capsys)
+    assert code == 1
+    for said in (
+        "last words did not come",
+        "left behind: pods of",
+        f"safe purge {OWN}/set",
+        f"kubectl delete namespace {OWN}",
+    ):
+        assert any(said in line for line in found["wrong"]), (said, found["wrong"])
