@@ -33,6 +33,8 @@ SILENT: Final = 1.3
 """...and leaves after this: with the default heartbeat of 1.5 s, 2 s after the last sign of life. Sooner than the three
 intervals a node grants its clients, because leaving costs a sidecar nothing, and 3 s is what a silent partition may
 cost altogether."""
+ANSWER: Final = 0.15
+"""In heartbeats: what the answer to the PING gets at least, also when that was late."""
 REPLACE: Final = 5.0
 """Seconds before files that could not be written (a full volume) are tried again."""
 RENDER_AGAIN: Final = 60.0
@@ -70,6 +72,7 @@ class Session:
         self._since = 0.0  # when the phase began
         self._heard = 0.0
         self._pinged = False
+        self._pinged_at = 0.0
         self._pings = 0
         self._heartbeat = 2.0
         self._node = ""
@@ -311,15 +314,20 @@ class Session:
         """A live stream when time has passed: its heartbeat, and the token."""
         actions: list[Action] = []
         quiet = now - self._heard
-        if quiet >= SILENT * self._heartbeat:
+        if self._pinged and now >= self._silent_at():
             return [Close(), *self._leave(now, chance, f"{self._node} was silent for {quiet:.1f} s")]
         if quiet >= OVERDUE * self._heartbeat and not self._pinged:
-            self._pinged, self._pings = True, self._pings + 1
+            self._pinged, self._pinged_at, self._pings = True, now, self._pings + 1
             actions += [Send(m.Ping(self._pings)), LookUp(self._nodes)]
         if self._token_at is not None and now >= self._token_at:
             self._token_at = None
             actions.append(ReadToken())
         return actions
+
+    def _silent_at(self) -> float:
+        """When to leave: only after a PING that had its time. A process that was held up itself (suspended, starved)
+        has the node's words still unread, and thousands that leave for nothing are a crowd."""
+        return max(self._heard + SILENT * self._heartbeat, self._pinged_at + ANSWER * self._heartbeat)
 
     def _goodbye(self) -> list[Action]:
         if self._phase in ("greeting", "live"):
@@ -414,8 +422,8 @@ class Session:
             return actions
         times = [self._deadline, self._place_at, self._dial_at]
         if self._phase == "live":
-            beats = SILENT if self._pinged else OVERDUE
-            times += [self._heard + beats * self._heartbeat, self._token_at]
+            overdue_at = self._heard + OVERDUE * self._heartbeat
+            times += [self._silent_at() if self._pinged else overdue_at, self._token_at]
         elif self._phase == "greeting":
             times.append(self._since + GREETING)
         if self._purpose.max_staleness and not self._told_stale and self._phase != "live":

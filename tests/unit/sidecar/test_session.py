@@ -493,3 +493,16 @@ def test_staleness_counts_from_the_last_touch_with_the_majority():
     assert receipt.report.staleness_ms == 2000
     [receipt] = sent(m.Receipt, deliver(session, secret(version=3, index=12), sync(12, False, False), now=13.0))
     assert receipt.report.staleness_ms == 0
+
+
+def test_who_was_held_up_itself_asks_before_it_leaves():
+    """A suspended or starved process comes back to timers that are long over, with the node's words still unread."""
+    session = live(made())
+    actions = session.woken(10.0, CHANCE)  # five heartbeats late
+    assert sent(m.Ping, actions) and not of(Close, actions)
+    session.heard(10.01)
+    assert not of(Close, session.woken(11.0, CHANCE))
+    assert sent(m.Ping, session.woken(20.0, CHANCE))
+    wait = of(Wait, session.woken(20.1, CHANCE))[0].seconds
+    assert wait == pytest.approx(s.ANSWER * 2.0 - 0.1)
+    assert of(Close, session.woken(20.1 + wait, CHANCE)), "nothing came: it is the node"
