@@ -109,7 +109,7 @@ class Place:
         if not target.ended(pod):
             return ""
         told = [line for line in self.text(name).splitlines() if not line.startswith("{")]
-        return f"pod {name} ended: {target.why(pod)} {' / '.join(told)[-TAIL:]}".strip()
+        return f"pod {name} ended ({pod['status']['phase']}): {target.why(pod)} {' / '.join(told)[-TAIL:]}".strip()
 
     # -- removing ----------------------------------------------------------------------------------------------------
 

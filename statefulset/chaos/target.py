@@ -17,6 +17,8 @@ SET: Final = "safe"
 NODE: Final = "node"
 NODES: Final = "app.kubernetes.io/name=raftsafe,app.kubernetes.io/component=node"
 WEBHOOK: Final = "raftsafe"
+QUIET: Final = (("waiting", "PodInitializing"), ("terminated", "Completed"))
+"""States of a container that explain nothing: its turn has not come, or it is through."""
 MAX_TOLD: Final = 200
 """Characters of what a kubelet says about a container."""
 
@@ -101,6 +103,13 @@ def _containers(pod: Document) -> Iterator[Document]:
         yield from status.get(kind) or ()
 
 
+def _states(container: Document) -> Iterator[tuple[str, Document]]:
+    """How it is, and how it ended the last time."""
+    for found in (container.get("state") or {}, container.get("lastState") or {}):
+        for kind in ("waiting", "terminated"):
+            yield kind, found.get(kind) or {}
+
+
 def ended(pod: Document) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
@@ -115,9 +124,8 @@ def why(pod: Document) -> str:
     status = pod.get("status") or {}
     out = []
     for each in _containers(pod):
-        for kind in ("waiting", "terminated"):
-            state = (each.get("state") or {}).get(kind) or {}
-            if state.get("reason") and (kind, state["reason"]) != ("waiting", "PodInitializing"):
+        for kind, state in _states(each):
+            if state.get("reason") and (kind, state["reason"]) not in QUIET:
                 code = f" with code {state['exitCode']}" if state.get("exitCode") else ""
                 out.append(f"{each['name']}: {state['reason']}{code} {state.get('message', '')}".strip())
     if not out:

@@ -417,7 +417,7 @@ def test_a_writer_that_dies_ends_the_run(world: World, capsys) -> None:
 
     world.machine.struck = dies
     code, found = report(capsys)
-    assert code == 1 and any("pod writer ended" in line for line in found["wrong"]), found["wrong"]
+    assert code == 1 and any("pod writer ended (Failed)" in line for line in found["wrong"]), found["wrong"]
     assert world.nothing_left()
 
 

@@ -117,6 +117,18 @@ def container(name: str, **state: Any) -> dict[str, Any]:
             "PodScheduled: 0/1 nodes fit",
         ),
         ({"reason": "DeadlineExceeded"}, "DeadlineExceeded"),
+        ({"initContainerStatuses": [container("identity", terminated={"reason": "Completed", "exitCode": 0})]}, ""),
+        (
+            {
+                "containerStatuses": [
+                    {
+                        **container("node", running={}),
+                        "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}},
+                    }
+                ]
+            },
+            "node: OOMKilled with code 137",
+        ),
     ],
 )
 def test_why_a_pod_does_not_run(status: dict[str, Any], said: str) -> None:
