@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sidecar.actions import Action, Close, Dial, Exit, Log, LookUp, Place, ReadToken, Send, Wait
-from sidecar.credential import next_look
+from sidecar.credential import CHECK_MIN, next_look
 from sidecar.dialer import SPREAD, Dialer, Route
 from sidecar.inventory import MAX_PENDING, Inventory, Resume
 from sidecar.settings import Node
@@ -215,7 +215,7 @@ class Session:
 
     def token(self, now: float, token: str, remaining: float | None) -> list[Action]:
         """The token file, read again; "" if it could not be."""
-        self._token_at = now + next_look(remaining)
+        self._token_at = now + (next_look(remaining) if token else CHECK_MIN)
         if not token or token == self._token or self._phase != "live":
             return self._end(now, [])
         self._token = token

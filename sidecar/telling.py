@@ -72,8 +72,11 @@ def _send(pid: int, number: signal.Signals) -> str:
 def read_pid(path: str) -> int:
     """The number in a pid file, 0 if there is none."""
     try:
-        with open(path, "rb") as file:
-            text = file.read(32).strip()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # the application may have put a FIFO there
+        try:
+            text = os.read(descriptor, 32).strip()
+        finally:
+            os.close(descriptor)
     except OSError:
         return 0
     return int(text) if text.isdigit() and int(text) <= MAX_PID else 0

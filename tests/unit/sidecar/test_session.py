@@ -7,6 +7,7 @@ import pytest
 from sidecar import inventory
 from sidecar import session as s
 from sidecar.actions import Close, Dial, Exit, Log, LookUp, Place, ReadToken, Send, Wait
+from sidecar.credential import CHECK_MIN
 from sidecar.dialer import SPREAD, Route, order
 from sidecar.inventory import Resume
 from sidecar.session import Purpose, Session
@@ -280,8 +281,13 @@ def test_the_token_is_renewed_when_it_changed():
     assert not of(ReadToken, session.woken(49, CHANCE))
     assert of(ReadToken, session.woken(51, CHANCE))
     assert not sent(m.Token, session.token(51, "token", 49.0)), "the same"
-    assert not sent(m.Token, session.token(52, "", None)), "unreadable"
-    assert sent(m.Token, session.token(53, "fresh", 3600.0)) == [m.Token("fresh")]
+    unreadable = session.token(52, "", None)
+    assert not sent(m.Token, unreadable)
+    session.heard(52)
+    assert of(ReadToken, session.woken(52 + CHECK_MIN, CHANCE)), (
+        "soon again: it may have been caught while it was replaced"
+    )
+    assert sent(m.Token, session.token(58, "fresh", 3600.0)) == [m.Token("fresh")]
 
 
 def test_a_full_volume_keeps_the_batch_and_tries_again():

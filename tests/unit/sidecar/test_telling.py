@@ -82,3 +82,13 @@ async def test_a_request_that_nobody_takes_is_an_answer():
     said = await telling.tell(Notify("http", "GET", "http://127.0.0.1:9/", timeout=1.0))
     assert said == "GET http://127.0.0.1:9/: connection refused", said
     print(f"{time.monotonic() - begin:.3f} s")
+
+
+@pytest.mark.timeout(20)
+def test_a_fifo_is_no_pid_file_and_holds_nobody_up(tmp_path):
+    path = tmp_path / "pid"
+    os.mkfifo(path)
+    assert telling.read_pid(str(path)) == 0
+    writer = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # somebody has it open and writes nothing
+    assert telling.read_pid(str(path)) == 0
+    os.close(writer)
