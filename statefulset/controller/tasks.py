@@ -21,8 +21,8 @@ from statefulset.controller.secrets import ALL, SecretsDuty
 from statefulset.controller.store import Store
 from statefulset.injector.certificate import Certificate, trusted
 from statefulset.injector.patch import INJECTED
-from statefulset.kube.api import Api, Document
-from statefulset.kube.objects import AwayError
+from statefulset.kube.api import NAMES_ONLY, Api, Document
+from statefulset.kube.objects import AwayError, ForbiddenError
 
 log = logging.getLogger("safe-control")
 
@@ -103,7 +103,7 @@ class Tasks:
             if after is not None:
                 self.note(task, after)
         elif task.startswith(BUNDLE):
-            self._bundle(task.removeprefix(BUNDLE))
+            self._published(task.removeprefix(BUNDLE))
         elif task == WEBHOOK:
             self._webhook()
         elif task == MISSED:
@@ -114,6 +114,16 @@ class Tasks:
             self._members()
         if task in PERIODS:
             self.note(task, PERIODS[task])
+
+    def _published(self, namespace: str) -> None:
+        """A namespace that is going, or gone, takes no bundle: the last news of its pods was that they went, too."""
+        try:
+            self._bundle(namespace)
+        except ForbiddenError:
+            query = {"accept": NAMES_ONLY, "labelSelector": INJECTED}
+            pods = self._api.items(f"/api/v1/namespaces/{namespace}/pods", **query)
+            if any(not each["metadata"].get("deletionTimestamp") for each in pods):
+                raise
 
     def _bundle(self, namespace: str) -> None:
         certificate, path = self._ca(), f"/api/v1/namespaces/{namespace}/configmaps"
