@@ -120,6 +120,7 @@ class Campaign:
         self.duration = duration
         self.base = names
         self.size = 0
+        self.wiped: Any = None
         self.history: list[Operation] = []
         self.clients = [Client(self, number) for number in range(CLIENTS)]
         self.world.snapshot_bytes = self.world.rng.choice((8_000, 40_000))
@@ -309,6 +310,8 @@ class Campaign:
         world = self.world
         if len(self.base) != 3:
             return 0.1
+        if len(world.wanted_names) == 5 and not self.replaced():
+            return 0.1  # two pods less and a disk gone are three votes of five: a majority lost for good
         more = ["safe-3", "safe-4"]
         if len(world.wanted_names) == 3:
             world.wanted_names = frozenset(self.base + more)
@@ -354,6 +357,7 @@ class Campaign:
             return 0.1
         node.crash()
         node.new_disk()
+        self.wiped = node
         world.counts["wiped"] = world.counts.get("wiped", 0) + 1
         return self._later(0.3, lambda: node.start() if not node.up else None)
 
@@ -363,6 +367,13 @@ class Campaign:
         if leader is None or leader.core is None or leader.core.config_index > leader.core.commit_index:
             return True
         return not all(n.up for n in self.wanted()) or {n.member for n in self.wanted()} != set(config.voters)
+
+    def replaced(self) -> bool:
+        """The disk last wiped among those that stay has its vote again, committed."""
+        if self.wiped is None or self.wiped.name not in self.base:
+            return True
+        cores = [node.core for node in self.world.nodes.values() if node.core is not None]
+        return any(core.config_index <= core.commit_index and self.wiped.member in core.config.voters for core in cores)
 
     # -- the end -------------------------------------------------------------------------------------------------
     def heal(self) -> None:
