@@ -171,8 +171,8 @@ class Core(Reads):
 
     @property
     def more_to_do(self) -> bool:
-        """A step was cut short: the driver comes back soon."""
-        return self.installing is None and self.last_applied < self.commit_index
+        """A step was cut short, or there is news for a follower: the driver comes back with the next turn."""
+        return (self.leading and self.news_due) or (self.installing is None and self.last_applied < self.commit_index)
 
     # -- snapshots -----------------------------------------------------------------------------------------------
     def _request_snapshot(self) -> None:

@@ -31,7 +31,7 @@ WINDOW_ENTRIES = 8192
 class Progress:
     """What the leader knows of one member. `match` is durable there; `next` is what to send; `seq` values are the
     leader's message numbers: `echoed` the highest answered, `appended` the last that carried entries, `rewound` the
-    one before which refusals are old news; `told` is the commit index it has been told."""
+    one before which refusals are old news; `told` is the commit index it has been told, `news` one it is to be told."""
 
     next: int
     match: int = 0
@@ -39,6 +39,7 @@ class Progress:
     appended: int = 0
     rewound: int = 0
     told: int = 0
+    news: int = 0
     heard_at: float = 0.0
     sent_at: float = 0.0
     in_flight: collections.deque[tuple[int, int]] = dataclasses.field(default_factory=collections.deque)
@@ -77,6 +78,8 @@ class Replication(Election):
         self.waiters: dict[int, tuple[int, Any]] = {}
         # A read round waits for a broadcast (reads.py).
         self.broadcast_due = False
+        # Somebody is to be told a commit index with the next step.
+        self.news_due = False
         super().__init__(*args)
 
     # -- leading -------------------------------------------------------------------------------------------------
@@ -141,6 +144,7 @@ class Replication(Election):
         """Send every connected peer what it lacks, or a heartbeat when one is due."""
         now = self.clock.now()
         self.seq += 1
+        self.news_due = False
         shared: dict[int, tuple[Message, int, int]] = {}
         heartbeats: dict[int, Message] = {}
         connected = self.connected
@@ -156,8 +160,9 @@ class Replication(Election):
                 progress.transfer = None
                 sent = self._send_entries(member, progress, shared)
             commit = min(self.commit_index, progress.match)
-            # A follower delivers what is committed: it is told at once, not with the next heartbeat that is due.
-            due = commit > progress.told or now - progress.sent_at >= self.timing.heartbeat
+            # A follower delivers what is committed: it is told with the next step, not with the next heartbeat that is
+            # due. Not with this one: those who are answered now often ask again at once, and their entries tell it too.
+            due = progress.news > progress.told or now - progress.sent_at >= self.timing.heartbeat
             if self.broadcast_due or (not sent and due):
                 progress.told = commit
                 if commit not in heartbeats:
@@ -166,6 +171,8 @@ class Replication(Election):
                 sent = True
             if sent:
                 progress.sent_at = now
+            if commit > progress.told:
+                progress.news, self.news_due = commit, True
         self.broadcast_due = False
 
     def _send_entries(self, member: str, progress: Progress, shared: dict[int, tuple[Message, int, int]]) -> bool:

@@ -196,6 +196,11 @@ class SimNode:
             world.after_step(self)
             if not core.more_to_do:
                 return
+            if world.rng.random() < 0.5:
+                # The driver comes back with the next turn of its loop; others may be heard before that.
+                epoch = self.epoch
+                world.at(0.0, lambda: self.step() if self.epoch == epoch and not self.paused else None)
+                return
 
     def _to_disk(self, ops: list[Any], lsn: int) -> None:
         from node.raft import walformat

@@ -287,17 +287,48 @@ def test_a_read_needs_a_round_of_answers(rig: Rig) -> None:
     assert rig.completions == [("reader", "read", rig.core.commit_index)]
 
 
-def test_followers_hear_of_a_commit_at_once(rig: Rig) -> None:
+def test_followers_hear_of_a_commit_with_the_next_step(rig: Rig) -> None:
     rig.lead()
     rig.core.propose(b"x", None)
     rig.step(flush=True)
     last = rig.core.log.last_index
     rig.receive("b.1", type="append_response", term=1, seq=99, ok=True, index=last)
+    assert rig.step() == []
+    assert rig.core.more_to_do, "the driver must come back by itself"
     told = {to: m["commit"] for to, m in rig.step() if m["type"] == "heartbeat"}
     assert told == {"b.1": last}, "c has not acknowledged yet and hears of it when it has"
+    assert not rig.core.more_to_do
     rig.receive("c.1", type="append_response", term=1, seq=99, ok=True, index=last)
+    assert rig.step() == []
     assert {to: m["commit"] for to, m in rig.step()} == {"c.1": last}
     assert rig.step() == []
+
+
+def test_who_asks_again_at_once_carries_the_commit_to_the_followers(rig: Rig) -> None:
+    rig.lead()
+    rig.core.propose(b"x", None)
+    rig.step(flush=True)
+    last = rig.core.log.last_index
+    rig.receive("b.1", type="append_response", term=1, seq=99, ok=True, index=last)
+    rig.step()
+    rig.core.propose(b"y", None)
+    sent = rig.step(flush=True)
+    assert {(to, m["type"], m["commit"]) for to, m in sent} == {
+        ("b.1", "append_entries", last), ("c.1", "append_entries", last)
+    }  # fmt: skip
+    assert not rig.core.more_to_do
+    assert rig.step() == []
+
+
+def test_news_that_nobody_can_be_told_any_more_do_not_keep_the_driver_busy(rig: Rig) -> None:
+    rig.lead()
+    rig.core.propose(b"x", None)
+    rig.step(flush=True)
+    rig.receive("b.1", type="append_response", term=1, seq=99, ok=True, index=rig.core.log.last_index)
+    rig.step()
+    assert rig.core.more_to_do
+    rig.receive("b.1", type="newer_term", term=2)
+    assert not rig.core.more_to_do
 
 
 def test_a_closed_connection_to_the_leader_is_answered_at_once_and_silence_by_the_timeout(rig: Rig) -> None:
