@@ -197,10 +197,13 @@ class SimNode:
             if not core.more_to_do:
                 return
             if world.rng.random() < 0.5:
-                # The driver comes back with the next turn of its loop; others may be heard before that.
-                epoch = self.epoch
-                world.at(0.0, lambda: self.step() if self.epoch == epoch and not self.paused else None)
+                self._step_later()
                 return
+
+    def _step_later(self) -> None:
+        """The driver comes back with the next turn of its loop; others may be heard before that."""
+        epoch = self.epoch
+        self.world.at(0.0, lambda: self.step() if self.epoch == epoch and not self.paused else None)
 
     def _to_disk(self, ops: list[Any], lsn: int) -> None:
         from node.raft import walformat
