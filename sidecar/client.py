@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import os
 import signal
 import time
@@ -41,7 +42,7 @@ FLUSH: Final = 0.25
 """Seconds that a stopping process waits for its goodbye to leave."""
 LINGER: Final = 1.0
 """Seconds that a superseded generation stays for readers in the middle of a path, and after which memory that only a
-dial or a swap needed is given back."""
+dial or a swap needed is given back, if that was not done just now (memory.rest)."""
 EX_SOFTWARE: Final = 70
 
 
@@ -74,6 +75,7 @@ class Client:
         self._dialing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._releasing: asyncio.TimerHandle | None = None
+        self._released = -math.inf
         self._status: dict[str, Any] = {}
         self._mapped: frozenset[str] = frozenset()
         self._renderer = Renderer(settings.render, files)
@@ -312,10 +314,13 @@ class Client:
     def _release_later(self) -> None:
         """Once, however many dials and swaps there were in the meantime."""
         if self._releasing is None:
-            self._releasing = asyncio.get_running_loop().call_later(LINGER, self._release)
+            loop = asyncio.get_running_loop()
+            rest = memory.rest(loop.time() - self._released, self._chance())
+            self._releasing = loop.call_later(max(LINGER, rest), self._release)
 
     def _release(self) -> None:
         self._releasing = None
+        self._released = asyncio.get_running_loop().time()
         memory.release(self._mapped)
         self._status = {}  # the status file shows the size of this process; that is what has changed
         self._report()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -104,3 +105,10 @@ def test_a_sidecar_says_that_there_is_swap(tmp_path):
         )
         assert done.returncode == 2 and "not in memory" in done.stderr, done.stderr
         assert ("this machine has swap" in done.stderr) is said
+
+
+def test_memory_is_given_back_at_once_the_first_time_and_then_not_again_for_a_while():
+    assert memory.rest(math.inf, 0.9) == 0.0
+    assert memory.rest(0.0, 0.0) == memory.REST
+    assert memory.rest(1.0, 1.0) == 2 * memory.REST - 1.0
+    assert memory.rest(2 * memory.REST, 1.0) == 0.0
