@@ -31,6 +31,7 @@ from node.raft.ports import FileKeys, Message, SnapshotMeta, StateMachine, Timin
 from node.raft.recover import align
 from node.raft.snapshot import BrokenSnapshot, SnapshotFolder
 from node.raft.transport import PeerTransport, encode
+from node.raft.vacancy import vacated
 from node.raft.wal import Wal
 from node.settings import Address, Settings
 
@@ -100,6 +101,7 @@ class RaftNode:
     async def start(self) -> None:
         """Read the disk, listen, dial. Raises Fatal when the disk's content may not be used."""
         settings = self.settings
+        await vacated(settings.data_dir, self.clock)
         await self._loop.run_in_executor(self._wal_thread, self._recover, settings.data_dir)
         timing = Timing(settings.heartbeat, settings.election_min, settings.election_max, settings.disk_stall)
         self.core = Core(self._wal.member, self._log, self.machine, self._snapshots, self.clock, timing)
