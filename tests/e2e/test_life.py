@@ -38,6 +38,7 @@ from statefulset.kube.api import Document
 pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON or "a cluster is there")
 volumes = pytest.mark.skipif(CLASS is None, reason="RAFTSAFE_STORAGE_CLASS is not set: without volumes nothing is kept")
 WAITS = ["python3", "-c", "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); signal.pause()"]
+BUNDLES = "app.kubernetes.io/managed-by=safe-control"
 SHOWS = ["python3", "-c", "print('file:', open('/run/secrets/raftsafe/db').read())"]
 
 
@@ -243,13 +244,23 @@ def test_the_life_of_a_safesecret(driver: Driver) -> None:
 
 
 def test_uninstall_leaves_nothing(driver: Driver) -> None:
-    driver.api.delete(f"/api/v1/namespaces/{APP}")
-    driver.until("the workloads are gone", lambda: driver.api.get(f"/api/v1/namespaces/{APP}") is None)
-    driver.api.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{APP}")
+    """In the order of the README, with a SafeSecret and an injected pod that are there until the end."""
+    resource = driver.make(yaml.safe_load(driver.safe("seal", f"{APP}/last", "--for", f"{APP}/web", stdin=b"last")))
+    driver.arrives(driver.app_pod("web"), "last", "last")
+    driver.remove(resource)
+    driver.until("the SafeSecret is gone", lambda: driver.find(resource) is None)
     installed = documents()
     for document in reversed(installed):
         driver.remove(document)
-    driver.until("nothing is left", lambda: left(driver, installed) == [])
+    driver.until("nothing of the installation is left", lambda: left(driver, installed) == [])
+    bundles = list(driver.api.items("/api/v1/configmaps", labelSelector=BUNDLES))
+    assert [each["metadata"]["namespace"] for each in bundles] == [APP]
+    for each in bundles:
+        driver.api.delete(f"/api/v1/namespaces/{APP}/configmaps/{each['metadata']['name']}")
+    assert list(driver.api.items("/api/v1/configmaps", labelSelector=BUNDLES)) == []
+    driver.api.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{APP}")
+    driver.api.delete(f"/api/v1/namespaces/{APP}")
+    driver.until("the workloads are gone", lambda: driver.api.get(f"/api/v1/namespaces/{APP}") is None)
 
 
 def left(driver: Driver, installed: list[Document]) -> list[Any]:

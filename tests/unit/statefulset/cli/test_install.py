@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 from statefulset import manifests
 from statefulset.cli.__main__ import run
+from statefulset.controller import bundle
+from statefulset.controller.reconcile import PLURAL
 
 
 def test_it_prints_the_manifests(capsys):
@@ -34,3 +38,12 @@ def test_what_cannot_be_is_a_usage_error(arguments, capsys):
     assert run(["install", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == "" and arguments[0] in err
+
+
+def test_the_way_to_take_it_away_is_the_one_that_leaves_nothing():
+    """SafeSecrets while the controller can still let them go; its bundles when it cannot make them again."""
+    text = (Path(__file__).parents[4] / "README.md").read_text("utf-8")
+    before, _, after = text.partition("safe install | kubectl delete --ignore-not-found -f -")
+    assert before.rstrip().endswith(f"kubectl delete {PLURAL} --all -A")
+    key, _, value = after.split()[5].partition("=")
+    assert after.split()[:5] == ["kubectl", "delete", "configmaps", "-A", "-l"] and bundle.LABELS[key] == value
