@@ -73,6 +73,12 @@ def warnings(pod: Pod, options: Options) -> list[str]:
         out.append(f"{PREFIX}file-mode keeps others from reading and the pod has no fsGroup: only user {USER} can read")
     if options.user == 0:
         out.append(f"{PREFIX}user is 0: the sidecar runs as root and a restricted namespace refuses the pod")
+    names = pod["spec"].get("dnsPolicy") or "ClusterFirst"
+    if names == "Default" or (pod["spec"].get("hostNetwork") and names == "ClusterFirst"):
+        out.append(
+            "the pod asks the machine's DNS; if that does not know Services the sidecar finds no node: dnsPolicy "
+            + ("ClusterFirstWithHostNet" if pod["spec"].get("hostNetwork") else "ClusterFirst")
+        )
     return out
 
 

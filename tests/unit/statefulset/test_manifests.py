@@ -188,3 +188,13 @@ def test_certificates_carry_every_name_of_every_service():
             assert host + domain in names
     order = [each["name"] for each in container["env"]]
     assert max(map(order.index, ("SAFE_NAME", "SAFE_NAMESPACE"))) < order.index("SAFE_SERVER_NAMES")
+
+
+def test_the_webhook_serves_on_until_nobody_is_sent_to_it():
+    """A call to a pod that has stopped denies somebody's pod (failurePolicy Fail), and the grace period covers it."""
+    (hook,) = the(made(), "MutatingWebhookConfiguration")["webhooks"]
+    pod = the(made(), "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert hook["failurePolicy"] == "Fail" and hook["timeoutSeconds"] <= pause
+    assert pause + 20 <= pod["terminationGracePeriodSeconds"]

@@ -50,6 +50,21 @@ def test_root_is_warned_of():
     assert "runs as root" in ask(pod({"raftsafe.io/user": "0"}))["warnings"][0]
 
 
+@pytest.mark.parametrize(
+    ("spec", "remedy"),
+    [
+        ({"hostNetwork": True, "dnsPolicy": "ClusterFirst"}, "dnsPolicy ClusterFirstWithHostNet"),
+        ({"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}, None),
+        ({"dnsPolicy": "Default"}, "dnsPolicy ClusterFirst"),
+        ({"dnsPolicy": "ClusterFirst"}, None),
+        ({"dnsPolicy": "None"}, None),
+    ],
+)
+def test_a_pod_that_does_not_ask_the_clusters_dns_is_warned(spec, remedy):
+    said = ask(pod(**spec)).get("warnings", [])
+    assert [text.rpartition(": ")[2] for text in said] == ([remedy] if remedy else [])
+
+
 def test_warnings_stay_within_what_the_api_server_passes_on():
     many = {f"vault.hashicorp.com/agent-inject-command-{n:03}{'x' * 300}": "true" for n in range(40)}
     warnings = ask(pod({"vault.hashicorp.com/agent-inject": "true", **many}))["warnings"]
