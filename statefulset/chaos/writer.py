@@ -1,10 +1,12 @@
 """Rotates secrets without a pause through the admin API, and remembers what was acknowledged, and when.
 
     python -m statefulset.chaos.writer '{"servers": [URL, ...], "ca": PATH, "token": PATH, "seed": N,
-        "shares": [{"period": SECONDS, "secrets": [{"name": "ns/name", "fields": [...], "grants": [...]}]}]}'
+        "shares": [{"period": SECONDS, "secrets": [{"name": "ns/name", "fields": [...], "grants": [...]}]}],
+        "tell": SECONDS}'
 
 As a process it puts each secret until it is acknowledged, then rotates them until SIGTERM, and says what is new as one
-line of JSON a second, for statefulset.chaos.tally. After its last line it stays for a while: a log goes with its pod.
+line of JSON every `tell` seconds (one, if that is left out), for statefulset.chaos.tally. After its last line it stays
+for a while: a log goes with its pod.
 
 Why it exists: an acknowledgement is the promise the run is about; each is kept with its wall time.
 What it refuses to do: guess. A write without an answer may or may not have happened; it is counted as open and the next
@@ -40,6 +42,7 @@ HOME: Final = 8.0
 """Seconds after which a writer goes back to the node it began with: a client stays with the one that answered last, and
 after a few outages all of them would ask the same."""
 TELL: Final = 1.0
+STOP: Final = frozenset({signal.SIGTERM})
 LINGER: Final = 60.0
 """Seconds for whoever collects the last line of a pod's log."""
 
@@ -156,20 +159,20 @@ def made(asked: Mapping[str, Any]) -> list[Writer]:
 
 
 def main() -> None:
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
-    writers = made(json.loads(sys.argv[1]))
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # of all threads: it is waited for, and so heard at once
+    asked = json.loads(sys.argv[1])
+    writers = made(asked)
     teller = Teller(writers)
     for writer in writers:
         for secret in writer.secrets:
-            while not stopped and not any(ack.secret == secret.name for ack in writer.acks):
+            while not STOP & signal.sigpending() and not any(ack.secret == secret.name for ack in writer.acks):
                 writer.put(secret)
                 teller.tell()
     for writer in writers:
         writer.start()
-    while not stopped:
+    teller.tell(ready=True)
+    while signal.sigtimedwait(STOP, asked.get("tell", TELL)) is None:
         teller.tell(ready=True)
-        time.sleep(TELL)
     for writer in writers:
         writer.end()
     for writer in writers:

@@ -30,6 +30,10 @@ else:  # generic in the newest click only
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+"""Of a duration, in seconds."""
+
+
 class Seconds(DurationType):
     """`90`, `90s`, `5m`, `1h` -> seconds."""
 
@@ -39,11 +43,11 @@ class Seconds(DurationType):
         if isinstance(value, float):
             return value
         text = str(value)
-        unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+        unit = UNITS.get(text[-1:], 0.0)
         number = text[:-1] if unit else text
         if not number.isascii() or not number.isdigit() or int(number) == 0 or len(number) > 6:
             self.fail("it is not a duration: write 120s, 5m or 1h", param, ctx)
-        return float(int(number) * (unit or 1))
+        return int(number) * (unit or UNITS["s"])
 
 
 def planned(duration: str, interval: str) -> Callable[[Function], Function]:

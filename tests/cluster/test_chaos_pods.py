@@ -79,7 +79,7 @@ class Machine:
             token = self._cluster.issuer.token(OWN, name, audience=programs.ADMIN_AUDIENCE, pod=name)
             (self._folder / "writer-token").write_text(token)
             asked |= {"servers": list(self._cluster.servers()), "ca": str(self._cluster.home.ca_file)}
-            asked["token"] = str(self._folder / "writer-token")
+            asked |= {"token": str(self._folder / "writer-token"), "tell": 0.2}
             return process([sys.executable, "-m", module, json.dumps(asked)], log, self._env)
         # What the webhook puts in front of the container: a sidecar, and a gate until its files are there.
         workload = self._cluster.add_workload(name, namespace=OWN)
@@ -111,7 +111,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
         )
         for name, ports in zip(cluster.names, cluster.ports.nodes, strict=True):
             api.ports[f"raftsafe/{name}", 8500] = ports.admin
-        kubelet = Kubelet(api, Machine(cluster, tmp_path), tmp_path, cluster.names, "raftsafe")
+        kubelet = Kubelet(api, Machine(cluster, tmp_path), tmp_path, cluster.names, "raftsafe", second=0.3)
         kubelet.start()
         monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig("kubeconfig", {"token": "admin-token"})))
         for name in ("SAFE_SERVER", "SAFE_NAMESPACE", "SAFE_CONTEXT", "SAFE_AS_SERVICEACCOUNT"):
@@ -126,7 +126,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
 @pytest.mark.parametrize("how", [[], ["--force", "--percentage", "100"]], ids=["one told", "all forced"])
 def test_real_nodes_and_sidecars_keep_their_promises(installed: Any, capsys: Any, how: list[str]) -> None:
     api, cluster, kubelet = installed
-    asked = ["--namespace", "raftsafe", "--duration", "12s", "--interval", "4s", "--workloads", "2", "--seed", "5"]
+    asked = ["--namespace", "raftsafe", "--duration", "6s", "--interval", "2s", "--workloads", "2", "--seed", "5"]
     code = run(["chaos", "pods", *asked, "--yes", "--json", *how])
     told = capsys.readouterr()
     assert told.out, told.err

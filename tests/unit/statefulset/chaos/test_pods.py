@@ -1,7 +1,8 @@
 """`safe chaos pods` against an API server in memory that enforces the rights we say it needs: refusals, clean-up after
 everything that can end a run, and verdicts on good runs and on such that were made bad.
 
-The writer is the real process on a real admin API; what readers print is made from what it says.
+The writer is the real process on a real admin API; what readers print is made from what it says. Time is short here: a
+second of a plan takes a quarter of one, a second of a grace period a twentieth, and the writer writes the more often.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from statefulset import manifests
-from statefulset.chaos import place, pods, workloads
+from statefulset.chaos import load, place, pods, workloads
 from statefulset.chaos.needed import NEEDS, Need
 from statefulset.chaos.tally import documents, written
 from statefulset.cli import chaos
@@ -71,7 +72,7 @@ class Shown(threading.Thread):
 
     def run(self) -> None:
         number = shown = 0
-        while not self._over.wait(0.1):
+        while not self._over.wait(0.03):
             acks = written(documents(self._machine.log.read_text())).acks
             seen: dict[str, list[tuple[int, float]]] = {}
             for ack in acks[shown:]:
@@ -115,8 +116,8 @@ class Machine:
 
     def start_node(self, name: str) -> None:
         while name in self.stays_away:
-            time.sleep(0.05)
-        time.sleep(0.2)
+            time.sleep(0.02)
+        time.sleep(0.05)
 
     def end_node(self, name: str, force: bool) -> None:
         self.ended.append((name, force))
@@ -131,6 +132,7 @@ class Machine:
         assert module == "statefulset.chaos.writer"
         assert asked["servers"] == [f"https://{node}.safe-peers.raftsafe.svc:8500" for node in NODES]
         asked |= {"servers": [self._url], "ca": str(self.folder / "ca.pem"), "token": str(self.folder / "store-token")}
+        asked["tell"] = 0.05
         self.log = log
         return process([sys.executable, "-m", module, json.dumps(asked)], log, {"PATH": os.environ["PATH"]})
 
@@ -154,7 +156,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -178,19 +180,21 @@ def world(tmp_path: Path, server: Any, tls: Any, monkeypatch: pytest.MonkeyPatch
     for node in NODES:
         api.ports[f"raftsafe/{node}", 8500] = int(server.url.rpartition(":")[2])
     machine = Machine(tmp_path, server.url, tls)
-    kubelet = Kubelet(api, machine, tmp_path, NODES, "raftsafe")
+    kubelet = Kubelet(api, machine, tmp_path, NODES, "raftsafe", second=0.05)
     kubelet.start()
     monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig("kubeconfig", {"token": "admin-token"})))
     for name in ("SAFE_SERVER", "SAFE_NAMESPACE", "SAFE_CONTEXT", "SAFE_AS_SERVICEACCOUNT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(chaos, "mark", lambda: "test")
-    monkeypatch.setattr(place, "LOOK", 0.1)
+    monkeypatch.setattr(chaos, "UNITS", {unit: seconds / 4 for unit, seconds in chaos.UNITS.items()})
+    monkeypatch.setattr(load, "PERIODS", tuple(period / 4 for period in load.PERIODS))
+    monkeypatch.setattr(place, "LOOK", 0.03)
     yield World(api, kubelet, machine, server)
     kubelet.stop()
     api.stop()
 
 
-SHORT = ["chaos", "pods", "--namespace", "raftsafe", "--duration", "4s", "--interval", "2s", "--workloads", "2"]
+SHORT = ["chaos", "pods", "--namespace", "raftsafe", "--duration", "5s", "--interval", "2s", "--workloads", "2"]
 YES = [*SHORT, "--seed", "3", "--yes", "--json"]
 
 
@@ -213,7 +217,7 @@ def report(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, Documen
         (["-n", "other", *SHORT, "--yes"], {}, "two namespaces are named"),
         (SHORT, {}, "nobody can be asked"),
         ([*SHORT, "--yes", "--interval", "9s"], {}, "at least two intervals"),
-        ([*SHORT, "--yes", "--duration", "3h"], {}, "2h at most"),
+        ([*SHORT, "--yes", "--duration", "9h"], {}, "2h at most"),
         ([*SHORT, "--yes"], {"KUBECONFIG": "", "HOME": "/nonexistent"}, "there is no kubeconfig"),
     ],
 )
@@ -272,13 +276,12 @@ def test_a_majority_without_volumes_is_refused(world: World, capsys) -> None:
 
 
 def test_a_store_that_is_not_whole(world: World, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(pods, "WHOLE", 1.0)
-    until(lambda: len(world.api.cluster.list("", "pods", "raftsafe")) == 3, "nodes")
-    world.api.cluster.patch(("", "pods", "raftsafe", "safe-1"), {"status": {"conditions": []}}, "status")
-    time.sleep(1)
+    monkeypatch.setattr(pods, "WHOLE", 0.5)
+    nodes = lambda: world.api.cluster.list("", "pods", "raftsafe")  # noqa: E731
+    until(lambda: len(nodes()) == 3 and all("status" in node for node in nodes()), "nodes that said they are ready")
     world.api.cluster.patch(("", "pods", "raftsafe", "safe-1"), {"status": {"conditions": []}}, "status")
     assert run(YES) == 1
-    assert "the store is not whole after 1 s: safe-1 not ready" in capsys.readouterr().err
+    assert "the store is not whole after 0.5 s: safe-1 not ready" in capsys.readouterr().err
     assert world.nothing_left() and world.api.deleted == []
 
 
@@ -293,12 +296,12 @@ def test_somebody_elses_namespace_of_that_name_is_left_alone(world: World, capsy
 
 
 def test_an_image_that_is_not_there(world: World, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(pods, "START", 1.0)
+    monkeypatch.setattr(pods, "START", 0.5)
     waiting = {"reason": "ErrImageNeverPull", "message": "Container image is not present"}
     world.machine.status = {"phase": "Pending", "containerStatuses": [{"name": "app", "state": {"waiting": waiting}}]}
     assert run(YES) == 1
     told = capsys.readouterr().err
-    assert "the writer cannot put the secrets after 1 s: app: ErrImageNeverPull" in told
+    assert "the writer cannot put the secrets after 0.5 s: app: ErrImageNeverPull" in told
     assert world.nothing_left()
 
 
@@ -360,7 +363,8 @@ def drops_a_line(machine: Machine, line: Document) -> None:
 def test_a_harm_in_a_readers_log_fails_the_run(world: World, capsys, monkeypatch, harm: Harm, said: str) -> None:
     import re
 
-    monkeypatch.setattr(pods, "SETTLE", 3.0)
+    if harm is forgets:  # else it is over when all is there
+        monkeypatch.setattr(pods, "SETTLE", 0.5)
     world.machine.harm = harm
     code, found = report(capsys)
     assert code == 1 and any(re.search(said, line) for line in found["wrong"]), found["wrong"]
@@ -400,10 +404,10 @@ def test_what_nodes_do_by_themselves_fails_the_run(world: World, capsys) -> None
 
 
 def test_a_node_that_does_not_come_back_ends_the_run(world: World, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(pods, "BACK", 1.0)
+    monkeypatch.setattr(pods, "BACK", 0.5)
     world.machine.struck = world.machine.stays_away.add
     code, found = report(capsys, "--duration", "8s")
-    assert code == 1 and any("not ready 1 s after" in line for line in found["wrong"]), found["wrong"]
+    assert code == 1 and any("not ready 0.5 s after" in line for line in found["wrong"]), found["wrong"]
     assert found["kills"] == 1, "no more are killed then"
     world.machine.stays_away.clear()
     assert world.nothing_left()
@@ -425,7 +429,7 @@ def test_a_writer_that_dies_ends_the_run(world: World, capsys) -> None:
 def test_a_signal_in_the_middle_of_a_run_leaves_nothing(world: World, number: int) -> None:
     world.machine.struck = lambda _: os.kill(os.getpid(), number)
     began = time.monotonic()
-    assert run([*YES, "--duration", "60s"]) == 128 + number
+    assert run([*YES, "--duration", "240s"]) == 128 + number
     assert time.monotonic() - began < 50, "it did not go on"
     assert world.nothing_left()
     assert [name for plural, name, _ in world.api.deleted if plural == "namespaces"] == [f"/{OWN}"]
@@ -434,7 +438,7 @@ def test_a_signal_in_the_middle_of_a_run_leaves_nothing(world: World, number: in
 def test_an_api_server_that_is_away_for_a_moment_is_waited_for(world: World, capsys) -> None:
     def away(_: str) -> None:
         world.api.away = True
-        threading.Timer(1.0, setattr, (world.api, "away", False)).start()
+        threading.Timer(0.4, setattr, (world.api, "away", False)).start()
 
     world.machine.struck = away
     code, found = report(capsys)
@@ -470,10 +474,8 @@ def test_an_answer_that_is_lost_makes_nothing_twice_and_deletes_nothing_twice(
 
 
 def test_what_cannot_be_removed_is_said_with_the_remedy(world: World, capsys, monkeypatch) -> None:
-    for name, seconds in (("STRIKE", 0.5), ("BACK", 0.5), ("SETTLE", 0.5)):
-        monkeypatch.setattr(pods, name, seconds)
-    monkeypatch.setattr(workloads, "GRACE", 0.5)
-    monkeypatch.setattr(place, "GONE", 0.5)
+    for module, name in ((pods, "STRIKE"), (pods, "BACK"), (pods, "SETTLE"), (workloads, "GRACE"), (place, "GONE")):
+        monkeypatch.setattr(module, name, 0.2)
     world.machine.struck = lambda _: setattr(world.api, "away", True)
     code, found = report(capsys)
     assert code == 1

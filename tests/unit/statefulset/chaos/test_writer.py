@@ -25,7 +25,7 @@ def test_it_puts_rotates_and_says_its_last_words(tmp_path: Path, server: Any, tl
     secrets = [{"name": f"demo/{name}", "fields": ["value"], "grants": ["demo/*"]} for name in ("a", "b")]
     asked = {
         "servers": ["https://127.0.0.1:1", server.url], "ca": str(tmp_path / "ca.pem"), "token": str(tmp_path / "token"),
-        "seed": 1, "shares": [{"period": 0.1, "secrets": secrets}],
+        "seed": 1, "shares": [{"period": 0.1, "secrets": secrets}], "tell": 0.1,
     }  # fmt: skip
     log = tmp_path / "log"
     command = [sys.executable, "-m", "statefulset.chaos.writer", json.dumps(asked)]

@@ -1,4 +1,4 @@
-"""A store on HTTPS in this process (the fixtures of the admin API's tests), and `safe` as a real process against it."""
+"""A store on HTTPS in this process (the fixtures of the admin API's tests), and `safe` as a process against it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import importlib.util
 import logging
 import os
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+from .forked import forking
 
 ROOT = Path(__file__).parents[4]
 
@@ -78,7 +79,7 @@ class Result:
 
 
 class Safe:
-    """`safe` as a process, with an environment of its own."""
+    """`safe` as a process (forked.py), with an environment of its own."""
 
     def __init__(self, folder: Path, servers: list[str], tls: Any, token: str = "good-token") -> None:
         self.folder = folder
@@ -92,11 +93,7 @@ class Safe:
         }
 
     def __call__(self, *args: str, stdin: bytes = b"", **env: str) -> Result:
-        command = [sys.executable, "-m", "statefulset.cli", *args]
-        done = subprocess.run(
-            command, input=stdin, capture_output=True, env={**self.env, **env}, cwd=ROOT, timeout=120, check=False
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return Result(*forking().run(args, stdin, {**self.env, **env}))
 
 
 @pytest.fixture(scope="session")

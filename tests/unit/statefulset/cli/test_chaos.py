@@ -26,7 +26,7 @@ def test_refused_before_anything_starts(capsys, arguments, said):
 @pytest.mark.parametrize("how", [["--force"], ["--wipe", "--sequence", "serial"]])
 def test_a_short_run_passes_and_says_how_to_repeat_it(capsys, how):
     code = run(
-        ["chaos", "local", "--duration", "12s", "--interval", "4s", "--workloads", "2", "--seed", "3", "--json", *how]
+        ["chaos", "local", "--duration", "9s", "--interval", "3s", "--workloads", "2", "--seed", "3", "--json", *how]
     )
     found = json.loads(capsys.readouterr().out)
     assert (code, found["wrong"]) == (0, [])

@@ -194,6 +194,7 @@ def _encoded(found: Document | str) -> tuple[str, bytes]:
 def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 30
+        disable_nagle_algorithm = True  # or each answer waits 40 ms: headers and body are written one by one
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
