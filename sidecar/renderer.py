@@ -4,7 +4,8 @@ Why it exists: values are not kept in memory, so those that have not changed are
 what has changed is rendered again, so that a generation costs what changed. The built-in formats are rendered here, at
 once; templates by a child process (template.py).
 What it refuses to do: write, or give half a set: one file that fails is a RenderError for all. Only a file that fails
-because a secret it is made of was taken away is left out, and said: to keep it would keep the value.
+because a secret it is made of was taken away is left out, and said: to keep it would keep the value. Where only
+removals are placed (`partial`) so is each file that they touch and that fails, whatever the reason.
 """
 
 from __future__ import annotations
@@ -32,13 +33,24 @@ Changes = Mapping[str, Secret | None]
 @dataclass(slots=True)
 class Plan:
     """`rendered`: what is settled. `sources`: (path, template, names) still to be rendered, from `secrets`. `dropped`:
-    files left out, path -> why. `taken`: names that the node took away."""
+    files left out, path -> why. `taken`: names that the node took away. `partial`: removals only."""
 
     rendered: dict[str, Rendered] = field(default_factory=dict)
     sources: list[tuple[str, str, list[str]]] = field(default_factory=list)
     secrets: dict[str, Mapping[str, bytes]] = field(default_factory=dict, repr=False)
     dropped: dict[str, str] = field(default_factory=dict)
     taken: frozenset[str] = frozenset()
+    partial: bool = False
+
+    def failed(self, path: str, error: str) -> None:
+        """What was rendered before may hold what was taken away: a file that nobody can make anew goes with that.
+
+        Raises RenderError if it may stay.
+        """
+        if not self.partial:
+            raise RenderError(error)
+        self.rendered.pop(path, None)
+        self.dropped[path] = f"{error}; {path} is removed, as it may hold what was taken away"
 
 
 class Renderer:
@@ -50,17 +62,19 @@ class Renderer:
 
     def plan(self, changes: Changes, own: str, known: Iterable[str] = (), partial: bool = False) -> Plan:
         """`known`: names that were in the set once (the floors); one that is not there now was taken away. `partial`:
-        what the changes do not touch stays as it is, whatever its rule says by now.
+        what the changes do not touch stays as it is, whatever its rule says by now, and what they touch does not stay.
 
         Raises RenderError, and PlaceError if a value in force cannot be read.
         """
         present = {*self._files.manifest.secrets, *changes} - {name for name, each in changes.items() if each is None}
-        plan = Plan(taken=frozenset({*known, *changes} - present))
+        plan = Plan(taken=frozenset({*known, *changes} - present), partial=partial)
         for rule in self._rules:
             try:
                 self._add(plan, rule, changes, own, present, partial)
             except TakenError as error:
                 plan.dropped[rule.path] = str(error)
+            except RenderError as error:
+                plan.failed(rule.path, str(error))
         return plan
 
     def _add(self, plan: Plan, rule: Rule, changes: Changes, own: str, present: set[str], partial: bool) -> None:
@@ -97,20 +111,32 @@ async def finish(plan: Plan, own: str) -> Plan:
     if not plan.sources:
         return plan
     request: bytes = msgpack.packb([own, plan.secrets, plan.sources, sorted(plan.taken)])
+    done = Plan(dict(plan.rendered), dropped=dict(plan.dropped), partial=plan.partial)
     try:
         answer = await errand.run("sidecar.template", request, MAX_SECONDS)
     except ErrandError as error:
-        raise RenderError(f"{', '.join(path for path, _, _ in plan.sources)}: {error}") from None
-    found, taken, said = msgpack.unpackb(answer)
-    if said:
-        raise RenderError(said)
-    rendered, dropped = dict(plan.rendered), dict(plan.dropped)
+        if plan.partial and len(plan.sources) > 1:
+            return await _one_by_one(plan, own)
+        paths = [path for path, _, _ in plan.sources]
+        done.failed(paths[0], f"{', '.join(paths)}: {error}")
+        return done
+    found, taken, failures = msgpack.unpackb(answer)
+    for path, why in failures.items():
+        done.failed(path, why)
     for path, data in found.items():
-        rendered[path] = replace(rendered[path], data=data)
+        done.rendered[path] = replace(done.rendered[path], data=data)
     for path, name in taken.items():
-        del rendered[path]
-        dropped[path] = str(TakenError(path, name))
-    return Plan(rendered, dropped=dropped)
+        del done.rendered[path]
+        done.dropped[path] = str(TakenError(path, name))
+    return done
+
+
+async def _one_by_one(plan: Plan, own: str) -> Plan:
+    """One of the templates ended the process for all, and the file of another need not go for that."""
+    for source in plan.sources:
+        done = await finish(replace(plan, sources=[source]), own)
+        plan = replace(plan, rendered=done.rendered, dropped=done.dropped)
+    return replace(plan, sources=[])
 
 
 def _template(rule: Rule) -> str:

@@ -7,8 +7,8 @@ say a secret value in an error: a message of Jinja2 is repeated only if each of 
 in the template itself or is one of Jinja2's own.
 
 In: msgpack [own namespace, {name: {field: bytes}}, [[path, template, [names]]], [names taken away]]. Out: msgpack
-[{path: bytes}, {path: name}, error]: the files, those that failed and asked for a secret that was taken away, and "" or
-one line.
+[{path: bytes}, {path: name}, {path: error}]: the files, those that failed and asked for a secret that was taken away, and
+those that failed otherwise, each with one line.
 """
 
 from __future__ import annotations
@@ -196,25 +196,28 @@ def one(sandbox: Any, template: str, visible: Visible, own: str) -> bytes:
 
 def render_all(
     own: str, secrets: render.Secrets, sources: list[Source], taken: Container[str] = ()
-) -> tuple[dict[str, bytes], dict[str, str], str]:
-    """({path: content}, {path: the secret of `taken` for want of which it failed}, "") or ({}, {}, why not)."""
+) -> tuple[dict[str, bytes], dict[str, str], dict[str, str]]:
+    """({path: content}, {path: the secret of `taken` for want of which it failed}, {path: why not})."""
     try:
         sandbox = environment()
     except ImportError:
-        return {}, {}, "a template needs jinja2, which this installation lacks: install raftsafe[template]"
+        lacking = "a template needs jinja2, which this installation lacks: install raftsafe[template]"
+        return {}, {}, {path: f"{path}: {lacking}" for path, _, _ in sources}
     out: dict[str, bytes] = {}
     dropped: dict[str, str] = {}
+    failed: dict[str, str] = {}
     for path, template, seen in sources:
         visible = Visible({name: secrets[name] for name in seen}, taken)
         try:
             out[path] = one(sandbox, template, visible, own)
         except TooLargeError:
-            return {}, {}, f"{path}: it writes more than {MAX_RENDERED} bytes"
+            failed[path] = f"{path}: it writes more than {MAX_RENDERED} bytes"
         except Exception as error:  # whatever a template can raise is its author's to mend
-            if not asked(visible):
-                return {}, {}, f"{path}: {explain(error, template)}"
-            dropped[path] = asked(visible)
-    return out, dropped, ""
+            if asked(visible):
+                dropped[path] = asked(visible)
+            else:
+                failed[path] = f"{path}: {explain(error, template)}"
+    return out, dropped, failed
 
 
 def confine(size: int) -> None:

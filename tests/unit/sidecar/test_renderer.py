@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from sidecar import renderer as module
 from sidecar.files import Files, PlaceError
 from sidecar.render import RenderError
 from sidecar.renderer import Renderer, finish
@@ -129,6 +130,47 @@ async def test_a_part_leaves_alone_what_its_changes_do_not_touch(memory, tmp_pat
     assert (memory / "f").read_text() == "one" and not os.path.lexists(memory / "g")
     more = Pod(memory, json.dumps([rule, {**rule, "path": "h"}]))
     assert not await more.place(partial=True) and not os.path.lexists(memory / "h"), "nothing new either"
+
+
+BROKEN = {
+    "syntax": "{% broken",
+    "undefined": "{{ missing }}",
+    "too large": "{{ 'x' * 2000000 }}",
+    "no end": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "no file": None,
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+async def test_what_was_taken_away_goes_with_each_file_that_may_hold_it_whatever_its_template_says(
+    memory, tmp_path, kind, monkeypatch
+):
+    monkeypatch.setattr(module, "MAX_SECONDS", 1.5 if kind == "no end" else 60.0)
+    template = tmp_path / "t.j2"
+    template.write_text("{{ secret('db') }}")
+    text = json.dumps(
+        [
+            {"path": "f", "format": "template", "template_file": str(template)},
+            {"path": "g", "format": "template", "template": "{{ secrets | length }}"},
+            {"path": "all", "format": "env"},
+            {"path": "api.env", "format": "env", "secrets": ["api"]},
+        ]
+    )
+    pod = Pod(memory, text)
+    await pod.place(secret("shop/db"), secret("shop/api"))
+    assert (memory / "f").read_text() == "v1"
+    if BROKEN[kind] is None:
+        template.unlink()
+    else:
+        template.write_text(BROKEN[kind])
+    with pytest.raises(RenderError, match="^f"):
+        await pod.place(gone=["shop/db"])
+    assert await pod.place(gone=["shop/db"], partial=True)
+    assert sorted(name for name in os.listdir(memory) if not name.startswith("..")) == ["all", "api", "api.env", "g"]
+    assert (memory / "all").read_text() == "API=v1\n" and (memory / "g").read_text() == "1", "the others are made"
+    assert list(pod.dropped) == ["f"] and "f is removed, as it may hold what was taken away" in pod.dropped["f"]
+    template.write_text("{{ secret('api') }}")
+    assert await pod.place() and not pod.dropped and (memory / "f").read_text() == "v1", "mended, it is back"
 
 
 @pytest.mark.parametrize(
