@@ -40,7 +40,7 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Make this the next generation of files, then call placed() or place_failed(). None removes. `partial`: only what
-    is to be removed, because the whole could not be placed."""
+    is to be removed, because the whole could not be placed or takes its time: one under way is given up for it."""
 
     changes: Mapping[str, m.Secret | None]
     index: int

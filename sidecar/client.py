@@ -80,7 +80,6 @@ class Client:
         self._mapped: frozenset[str] = frozenset()
         self._renderer = Renderer(settings.render, files)
         self._placing: asyncio.Task[None] | None = None
-        self._next: Place | None = None
         self._told = Told(settings.notify, self._tell_node) if settings.notify and settings.mode == "run" else None
         self._exit: asyncio.Future[int]
         self._session: Session
@@ -237,11 +236,10 @@ class Client:
         self._run(self._session.connected(time.monotonic(), route, held.token, self._remaining(held)))
 
     def _place(self, action: Place) -> None:
-        """Now, or behind the one whose templates are being rendered. Only the last that waits counts: each holds all
-        that is not in the files yet."""
+        """Now, or when its templates are rendered. One whose templates still are is given up for it."""
         if self._placing is not None:
-            self._next = action
-            return
+            self._placing.cancel()
+            self._placing = None
         try:
             plan = self._renderer.plan(action.changes, self._own, action.floors, action.partial)
         except (RenderError, PlaceError) as error:
@@ -264,9 +262,6 @@ class Client:
             self._place_failed(action, failure)
         else:
             self._swap(action, plan)
-        following, self._next = self._next, None
-        if following is not None and not self._exit.done():
-            self._place(following)
 
     def _swap(self, action: Place, plan: Plan) -> None:
         ready = self._files.manifest.complete
@@ -289,8 +284,7 @@ class Client:
             return
         log(f"{error} ({error.code})")
         if error.damaged:
-            self._next = None  # of a session that ends here; the nodes send it again
-            self._close()
+            self._close()  # the session ends here, and what it had to place; the nodes send it again
             self._begin()
         else:
             self._run(self._session.place_failed(now, wall, action, error.code))

@@ -61,8 +61,11 @@ class Inventory:
         return [name for name in self._order if name not in self.held]
 
     def why(self, name: str) -> str:
-        """The node's last word on a name that is not there; without one it was not found."""
-        return self.denied.get(name, codes.NOT_FOUND)
+        """The node's last word on a name that is not there. One that a full set did not mention was not found; before
+        that nobody was heard."""
+        if self._upcoming(name):
+            return codes.NOT_PLACED
+        return self.denied.get(name, codes.NOT_FOUND if self.full else codes.UNAVAILABLE)
 
     def why_missing(self) -> str:
         missing = self.missing()

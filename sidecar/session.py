@@ -4,7 +4,8 @@ Why it exists: which node to dial, what to accept, when to give up on a silent p
 about order and time, and rules are only trusted when every order can be tried. Each method takes one event with the
 time (monotonic seconds) and, where it spreads a delay, a chance from 0 to 1; it returns the actions to carry out, in
 order, the last being the Wait until `woken` must be called.
-What it refuses to do: touch sockets, files or clocks. What the set becomes is inventory.py's to say.
+What it refuses to do: touch sockets, files or clocks. What the set becomes is inventory.py's to say, when it is written
+placing.py's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sidecar.actions import Action, Close, Dial, Exit, Log, LookUp, Place, ReadT
 from sidecar.credential import CHECK_MIN, next_look
 from sidecar.dialer import SPREAD, Dialer, Route
 from sidecar.inventory import MAX_PENDING, Inventory, Resume
+from sidecar.placing import REPLACE, Placing
 from sidecar.settings import Node
 from sidecar.wire import codes, names
 from sidecar.wire import messages as m
@@ -35,11 +37,6 @@ intervals a node grants its clients, because leaving costs a sidecar nothing, an
 cost altogether."""
 ANSWER: Final = 0.15
 """In heartbeats: what the answer to the PING gets at least, also when that was late."""
-REPLACE: Final = 5.0
-"""Seconds before files that could not be written (a full volume) are tried again."""
-RENDER_AGAIN: Final = 60.0
-"""The same for a file that could not be rendered: only new secrets or another template can mend that, and a SYNC tries
-anyway. A minute, because each attempt may start a process."""
 REPEAT: Final = 60.0
 """Seconds before a failure that persists is logged again."""
 MAX_TOLD: Final = 64
@@ -65,6 +62,7 @@ class Session:
     def __init__(self, nodes: tuple[Node, ...], purpose: Purpose, resume: Resume) -> None:
         self._purpose = purpose
         self._set = Inventory(purpose.want, resume)
+        self._placing = Placing(self._set)
         self._nodes = nodes
         self._dialer = Dialer(nodes)
         self._phase = "idle"  # idle, dialing, greeting, live
@@ -79,15 +77,12 @@ class Session:
         self._stale = False
         self._token = ""
         self._token_at: float | None = None
-        self._place_at: float | None = None
         self._deadline: float | None = None
         self._last_live = 0.0
         self._fresh_at = 0.0  # last moment in touch with the majority, while not so now
-        self._render = ""
-        self._dropped = ""  # rendered files that are not there because a secret of theirs was taken away, and why
         self._notify = m.Report()  # its notify fields: what became of the last notification
         self._told_stale = False
-        self._error = ""
+        self._refusal = ""  # why nothing is taken from the node that was reached last
         self._trouble = ""  # the last failure in words
         self._told: dict[str, float] = {}
 
@@ -116,8 +111,8 @@ class Session:
             "index": self._set.placed_index,
             "secrets": dict(sorted(self._set.held.items())),
             "missing": {name: self._set.why(name) for name in self._set.missing()},
-            "error": self._error,
-            "render": self._render,
+            "error": self._placing.error or self._refusal,
+            "render": self._placing.render,
             "notify": self._notify.notify,
             "notified": self._notify.notified,
             "notify_failed": self._notify.notify_failed,
@@ -189,29 +184,21 @@ class Session:
     def placed(self, now: float, wall_ms: int, place: Place, dropped: str = "") -> list[Action]:
         """This Place is in the files. Others may have been asked for meanwhile. `dropped`: the rendered files that went
         with a secret that was taken away."""
-        self._set.placed(place)
-        news: list[Action] = [Log(dropped)] if dropped not in ("", self._dropped) else []
-        self._dropped = dropped
-        if place.partial:  # the rest is still due, and its failure the first thing to know
-            self._render = "; ".join(filter(None, (self._render, dropped)))[: m.MAX_TEXT]
-            return self._end(now, [*news, *self._receipt(now, wall_ms, self._error)])
-        self._place_at, self._error, self._render = None, "", dropped[: m.MAX_TEXT]
-        return self._end(now, [*news, *self._receipt(now, wall_ms, ""), *self._finished()])
+        following = self._placing.placed(now, place, dropped)
+        return self._end(now, [*self._receipt(now, wall_ms), *self._finished(place), *following])
 
     def place_failed(self, now: float, wall_ms: int, place: Place, code: str, render: str = "") -> list[Action]:
         """This Place is not in the files, and what was there before still is. What a node took away goes by itself.
 
         `render`: the file that could not be made, and why, if that is the reason; never with a value.
         """
-        self._place_at = now + (RENDER_AGAIN if render else REPLACE)
-        self._error, self._render = code, render[: m.MAX_TEXT]
-        rest = None if place.partial or None not in place.changes.values() else self._set.removals()
-        return self._end(now, [*self._receipt(now, wall_ms, code), *([rest] if rest else [])])
+        following = self._placing.failed(now, place, code, render)
+        return self._end(now, [*self._receipt(now, wall_ms), *following])
 
     def notified(self, now: float, wall_ms: int, error: str, count: int, failed: int) -> list[Action]:
         """What became of telling the application; how often it was told and how often in vain."""
         self._notify = m.Report(notify=error[: m.MAX_TEXT], notified=count, notify_failed=failed)
-        return self._end(now, self._receipt(now, wall_ms, self._error))
+        return self._end(now, self._receipt(now, wall_ms))
 
     def token(self, now: float, token: str, remaining: float | None) -> list[Action]:
         """The token file, read again; "" if it could not be."""
@@ -229,10 +216,7 @@ class Session:
         """The time of the last Wait has come (or not: early calls do no harm)."""
         if self._deadline is not None and now >= self._deadline:
             return self._too_late()
-        actions = self._report_staleness(now)
-        if self._place_at is not None and now >= self._place_at:
-            self._place_at = None
-            actions.append(self._set.place())
+        actions = [*self._report_staleness(now), *self._placing.woken(now)]
         if self._phase == "live":
             actions += self._pulse(now, chance)
         elif self._phase == "greeting" and now >= self._since + GREETING:
@@ -282,14 +266,12 @@ class Session:
         self._dialer.welcomed()
         self._node, self._heartbeat = welcome.node or str(self._dialer.current), welcome.heartbeat_ms / 1000
         self._told.clear()
-        self._trouble, self._told_stale = "", False
-        if self._place_at is None and not self._set.pending:
-            self._error = ""
+        self._refusal, self._trouble, self._told_stale = "", "", False
         return [Log(f"connected to {self._node} at index {welcome.index}"), *self._set_stale(now, welcome.stale)]
 
     def _behind(self, now: float, chance: float, node: str, index: int) -> list[Action]:
         """Older than what we have: nothing of it may reach the files, whatever this node believes."""
-        self._error = codes.BEHIND
+        self._refusal = codes.BEHIND
         self._dialer.shun(now)
         reason = f"{node or self._dialer.current} is at index {index}, behind the {self._set.index} seen here"
         reason += "; if the store was built anew, recreate the pod: what is in its files stays until then"
@@ -300,7 +282,7 @@ class Session:
         return [Close(), *self._leave(now, chance, f"{self._node} asks to go elsewhere: {goaway.reason}")]
 
     def _refused(self, now: float, chance: float, refused: m.Refused) -> list[Action]:
-        self._error = refused.code
+        self._refusal = refused.code
         self._dialer.shun(now)
         pause, final = self._dialer.refused(refused.retry_ms / 1000, chance)
         hint = f"; {refused.hint}" if refused.hint else ""
@@ -339,7 +321,7 @@ class Session:
     def _secret(self, now: float, chance: float, secret: m.Secret) -> list[Action]:
         if self._set.secret(secret):
             return []
-        self._error = codes.TOO_LARGE
+        self._refusal = codes.TOO_LARGE
         reason = f"the node sends more than {MAX_PENDING} bytes or {names.MAX_SECRETS} secrets; name those you need"
         return [*self._goodbye(), *self._retreat(now, chance, reason, REPLACE)]
 
@@ -347,7 +329,7 @@ class Session:
         if sync.index < self._set.index:
             return self._behind(now, chance, self._node, sync.index)
         actions = self._set_stale(now, sync.stale)
-        return [*actions, *map(Log, self._set.commit(sync)), self._set.place()]
+        return [*actions, *map(Log, self._set.commit(sync)), *self._placing.committed(now)]
 
     def _set_stale(self, now: float, stale: bool) -> list[Action]:
         if stale == self._stale:
@@ -366,29 +348,30 @@ class Session:
 
     # -- receipts --------------------------------------------------------------------------------------------------
 
-    def _receipt(self, now: float, wall_ms: int, error: str) -> list[Action]:
+    def _receipt(self, now: float, wall_ms: int) -> list[Action]:
         if self._phase != "live":
             return []
         stale_ms = max(0, int((now - self._fresh_at) * 1000)) if self._stale else 0
-        report = replace(self._notify, render=self._render, staleness_ms=stale_ms)
-        return [Send(m.Receipt(self._set.placed_index, dict(self._set.held), error, wall_ms, report))]
+        report = replace(self._notify, render=self._placing.render, staleness_ms=stale_ms)
+        return [Send(m.Receipt(self._set.placed_index, dict(self._set.held), self._placing.error, wall_ms, report))]
 
     # -- the ends of an init run, and the clock ----------------------------------------------------------------------
 
-    def _finished(self) -> list[Action]:
-        if self._purpose.mode != "init" or not self._set.full or self._set.pending:
+    def _finished(self, place: Place) -> list[Action]:
+        if self._purpose.mode != "init" or place.partial or not self._set.full or self._set.pending:
             return []
         if self._set.missing():
             return [Log(f"waiting for {self._set.why_missing()}")]
-        if self._dropped:
+        if self._placing.dropped:
             return []  # a file that the application was promised; a grant may be on its way
         return [*self._goodbye(), Exit(0, f"{len(self._set.held)} secrets in place")]
 
     def _too_late(self) -> list[Action]:
         waited = f"after {self._purpose.deadline:g} s"
         also = f"; missing: {self._set.why_missing()}" if self._set.missing() else ""
-        if self._place_at is not None or self._dropped:
-            end = Exit(1, f"the files could not be written {waited}: {self._render or self._error}{also}")
+        if self._placing.error or self._placing.dropped:
+            failure = self._placing.render or self._placing.error
+            end = Exit(1, f"the files could not be written {waited}: {failure}{also}")
         elif self._set.full and self._set.missing():
             end = Exit(1, f"still missing {waited}: {self._set.why_missing()}")
         elif self._dialer.refusals:
@@ -420,7 +403,7 @@ class Session:
     def _end(self, now: float, actions: list[Action]) -> list[Action]:
         if any(isinstance(action, Exit) for action in actions):
             return actions
-        times = [self._deadline, self._place_at, self._dial_at]
+        times = [self._deadline, self._placing.due, self._dial_at]
         if self._phase == "live":
             overdue_at = self._heard + OVERDUE * self._heartbeat
             times += [self._silent_at() if self._pinged else overdue_at, self._token_at]

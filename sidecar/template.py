@@ -7,8 +7,8 @@ say a secret value in an error: a message of Jinja2 is repeated only if each of 
 in the template itself or is one of Jinja2's own.
 
 In: msgpack [own namespace, {name: {field: bytes}}, [[path, template, [names]]], [names taken away]]. Out: msgpack
-[{path: bytes}, {path: name}, {path: error}]: the files, those that failed and asked for a secret that was taken away, and
-those that failed otherwise, each with one line.
+[{path: bytes}, {path: name}, {path: error}]: the files, those that failed and asked for a secret that was taken away,
+and those that failed otherwise, each with one line.
 """
 
 from __future__ import annotations

@@ -106,7 +106,6 @@ class SidecarEnd:
         self.files: dict[str, int] = {"shop/db": 2, "shop/old": 1}
         self.highest = dict(self.files)
         self.placing: Place | None = None
-        self.waiting: Place | None = None
         self.session = Session(NODES, Purpose("web-0", "i", "a"), Resume(dict(self.files), {}, 3, True))
         self._do(self.session.start(self.now, rng.random()))
 
@@ -135,22 +134,18 @@ class SidecarEnd:
         return [*self.session.connected(self.now, routes[0], "token", 60.0)]
 
     def _place(self, action: Place) -> list[object]:
-        """Now, or behind one whose template is being rendered; only the last that waits counts."""
-        if self.placing is not None:
-            self.waiting = action
-            return []
+        """Now, or when its templates are rendered. Only one that removes may take the place of another."""
+        assert self.placing is None or (action.partial and not self.placing.partial)
+        self.placing = None
         if self.rng.random() < 0.1:
             self.placing = action
             return []
         return self._write(action)
 
     def rendered(self) -> None:
-        action, self.placing, waiting = self.placing, None, self.waiting
-        self.waiting = None
+        action, self.placing = self.placing, None
         if action is not None:
             self._do(self._write(action))
-        if waiting is not None:
-            self._do(self._place(waiting))
 
     def _write(self, action: Place) -> list[object]:
         if self.rng.random() < 0.2:

@@ -45,7 +45,6 @@ class SidecarLife(RuleBasedStateMachine):
         self.fail_places = ""
         self.slow_places = False
         self.in_flight = None  # a Place whose templates are being rendered
-        self.queued = None  # and the last one asked for meanwhile
         self.vouched = set()  # names HELLO or a SECRET named on this stream and no GONE took back
         self.spoken = {}  # name -> last word of this stream's open batch: a version, or "gone"
         self.word = {}  # name -> last committed word, on any stream
@@ -61,7 +60,7 @@ class SidecarLife(RuleBasedStateMachine):
         purpose = Purpose("pod", "i", "agent", self.want, self.mode, 1e6, 50.0)
         self.session = Session(NODES, purpose, self.disk)
         self.stream, self.dialling, self.exited = None, False, False
-        self.in_flight = self.queued = None
+        self.in_flight = None
         self.run(self.session.start(self.now, at))
 
     # -- the shell, as a machine that checks every order it is given -------------------------------------------------
@@ -125,8 +124,9 @@ class SidecarLife(RuleBasedStateMachine):
                 assert not self.want or one in self.want
         assert action.index >= self.disk.index
         if self.in_flight is not None:
-            self.queued = action
-        elif self.slow_places:
+            assert action.partial and not self.in_flight.partial, "one at a time, and only removals go before another"
+            self.in_flight = None
+        if self.slow_places:
             self.in_flight = action
         else:
             self.carry_out(action)
@@ -288,22 +288,10 @@ class SidecarLife(RuleBasedStateMachine):
     @precondition(lambda self: self.alive() and self.in_flight is not None)
     @rule(fails=FAILS)
     def rendered(self, fails):
-        """The one under way ends, and the last of those that waited is next."""
+        """The one under way ends."""
         self.fail_places = fails
         action, self.in_flight = self.in_flight, None
         self.carry_out(action)
-        following, self.queued = self.queued, None
-        if following is not None and not self.exited:
-            self.place_again(following)
-
-    def place_again(self, action):
-        """As the shell does: what it holds was checked when it was asked for."""
-        if self.in_flight is not None:
-            self.queued = action  # a part went first
-        elif self.slow_places:
-            self.in_flight = action
-        else:
-            self.carry_out(action)
 
     @precondition(lambda self: self.alive() and self.stream is not None)
     @rule(at=chance)
@@ -317,6 +305,10 @@ class SidecarLife(RuleBasedStateMachine):
         self.fail_places = fails
         self.now += seconds
         self.run(self.session.woken(self.now, at))
+        whole = self.in_flight is not None and not self.in_flight.partial
+        if self.alive() and whole and seconds >= 0.5 and not self.session.status(self.now)["error"]:
+            gone = {one for one in self.disk.held if self.word.get(one) == "gone"}
+            assert not gone, "what was taken away waits for somebody's template"
 
     @rule(at=chance)
     def restart(self, at):

@@ -58,8 +58,13 @@ def test_what_is_missing_is_said_with_the_nodes_word():
     made = Inventory(tuple(f"a/n{n}" for n in range(10)), Resume())
     made.deny(m.Denied("a/n0", codes.NOT_YET_VALID, ""))
     made.gone(m.Gone("a/n1", codes.EXPIRED))
+    made.secret(secret("a/n2"))
+    assert made.why_missing().endswith("a/n7 (unavailable) and 2 more"), "no node has said what there is"
+    made.commit(m.Sync(10, False, True))
     said = made.why_missing()
-    assert said.startswith("a/n0 (not_yet_valid), a/n1 (expired), a/n2 (not_found)") and said.endswith("and 2 more")
+    assert said.startswith("a/n0 (not_yet_valid), a/n1 (expired), a/n2 (not_placed), a/n3 (not_found)")
+    made.placed(made.place())
+    assert "a/n2" not in made.why_missing()
 
 
 def test_a_denial_is_news_once():

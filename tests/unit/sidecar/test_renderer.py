@@ -163,7 +163,7 @@ async def test_what_was_taken_away_goes_with_each_file_that_may_hold_it_whatever
         template.unlink()
     else:
         template.write_text(BROKEN[kind])
-    with pytest.raises(RenderError, match="^f"):
+    with pytest.raises(RenderError, match=r"^f"):
         await pod.place(gone=["shop/db"])
     assert await pod.place(gone=["shop/db"], partial=True)
     assert sorted(name for name in os.listdir(memory) if not name.startswith("..")) == ["all", "api", "api.env", "g"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar import inventory
+from sidecar import inventory, placing
 from sidecar import session as s
 from sidecar.actions import Close, Dial, Exit, Log, LookUp, Place, ReadToken, Send, Wait
 from sidecar.credential import CHECK_MIN
@@ -298,7 +298,7 @@ def test_a_full_volume_keeps_the_batch_and_tries_again():
     assert receipt.error == codes.NO_SPACE and receipt.placed == {"a/b": 1} and receipt.index == 1
     assert session.status(1)["error"] == codes.NO_SPACE
     session.lost(2.5, CHANCE, "gone")
-    [place] = of(Place, session.woken(1 + s.REPLACE, CHANCE))
+    [place] = of(Place, session.woken(1 + placing.REPLACE, CHANCE))
     assert place.changes["a/b"].version == 2
     session.placed(7, 2000, place)
     assert session.held == {"a/b": 2} and session.status(7)["error"] == ""
@@ -425,9 +425,10 @@ def test_a_file_that_cannot_be_rendered_is_said_and_tried_again_later():
     [receipt] = sent(m.Receipt, session.place_failed(1, 1000, place, codes.RENDER_FAILED, "x: " + "long " * 1000))
     assert receipt.error == codes.RENDER_FAILED and receipt.report.render.startswith("x: long")
     assert len(receipt.report.render) == m.MAX_TEXT, "what the wire holds"
-    assert not of(Place, session.woken(1 + s.REPLACE, CHANCE))
-    assert of(Place, session.received(2, CHANCE, sync(11, full=False))), "a SYNC tries at once"
-    [place] = of(Place, session.woken(1 + s.RENDER_AGAIN, CHANCE))
+    assert not of(Place, session.woken(1 + placing.REPLACE, CHANCE))
+    [place] = of(Place, session.received(2, CHANCE, sync(11, full=False)))  # a SYNC tries at once
+    session.place_failed(2, 2000, place, codes.RENDER_FAILED, "x: no")
+    [place] = of(Place, session.woken(2 + placing.RENDER_AGAIN, CHANCE))
     [receipt] = sent(m.Receipt, session.placed(62, 2000, place))
     assert (receipt.error, receipt.report.render) == ("", "") and session.status(62)["render"] == ""
 
@@ -443,7 +444,7 @@ def test_what_was_taken_away_goes_though_the_rest_cannot_be_placed():
     [receipt] = sent(m.Receipt, session.placed(1, 1000, part, "y is removed"))
     assert receipt.placed == {"a/b": 1} and receipt.index == 1 and receipt.error == codes.RENDER_FAILED
     assert receipt.report.render == "x: no; y is removed" == session.status(1)["render"]
-    [again] = of(Place, session.woken(1 + s.RENDER_AGAIN, CHANCE))
+    [again] = of(Place, session.woken(1 + placing.RENDER_AGAIN, CHANCE))
     assert again.changes.keys() == {"a/b"} and not again.partial and again.index == 10
     assert not of(Place, session.place_failed(61, 1000, again, codes.RENDER_FAILED, "x: no")), "nothing left to remove"
 
@@ -454,7 +455,7 @@ def test_a_part_that_fails_too_is_tried_again_only_with_the_whole():
     [whole] = of(Place, session.received(1, CHANCE, sync()))
     [part] = of(Place, session.place_failed(1, 1000, whole, codes.NO_SPACE))
     assert not of(Place, session.place_failed(1, 1000, part, codes.NO_SPACE)) and session.held == {"a/a": 1}
-    [again] = of(Place, session.woken(1 + s.REPLACE, CHANCE))
+    [again] = of(Place, session.woken(1 + placing.REPLACE, CHANCE))
     assert dict(again.changes) == {"a/a": None} and not again.partial
 
 

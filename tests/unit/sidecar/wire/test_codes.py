@@ -12,7 +12,7 @@ def test_the_words_are_what_others_match_on():
         "unavailable", "too_large", "conflict", "unauthenticated", "forbidden", "too_many_requests",
         "token_malformed", "token_expired", "token_not_yet_valid", "token_audience", "token_issuer",
         "token_signature", "token_key_unknown", "token_subject", "token_revoked", "version", "no_space", "write_failed", "render_failed",
-        "behind",
+        "not_placed", "behind",
     }  # fmt: skip
 
 
