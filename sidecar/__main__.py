@@ -53,6 +53,7 @@ def _serve(settings: Settings) -> int:
     volume.prepare(settings.target, settings.allow_disk)
     held = volume.lock(settings.target)
     try:
+        volume.check_owner(settings.target)
         if settings.file_group is not None:
             volume.check_group(settings.target, settings.file_group)
         return client.run(client.Client(settings, Files(settings.target, settings.file_mode, settings.file_group)).run)

@@ -80,7 +80,9 @@ class Client:
         self._mapped: frozenset[str] = frozenset()
         self._renderer = Renderer(settings.render, files)
         self._placing: asyncio.Task[None] | None = None
-        self._told = Told(settings.notify, self._tell_node) if settings.notify and settings.mode == "run" else None
+        self._told: Told | None = None
+        if settings.notify and settings.mode == "run":
+            self._told = Told(settings.notify, self._tell_node, files.settled)
         self._exit: asyncio.Future[int]
         self._session: Session
 
@@ -116,6 +118,9 @@ class Client:
         self._session = Session(settings.nodes, purpose, resume)
         if found.secrets:
             log(f"{len(found.secrets)} secrets of an earlier run are in place, index {found.index}")
+        if self._told is not None and self._files.owed:
+            log("the application may not have been told of the last change yet")
+            self._told.swapped(True)
         self._run(self._session.start(time.monotonic(), self._chance()))
 
     @staticmethod
@@ -265,9 +270,13 @@ class Client:
 
     def _swap(self, action: Place, plan: Plan) -> None:
         ready = self._files.manifest.complete
+        tell = self._told is not None and self._told.concerned(ready)
+        rest = (self._own, action.index, action.complete, action.floors, plan.rendered, tell)
         try:
-            swapped = self._files.apply(
-                action.changes, self._own, action.index, action.complete, action.floors, plan.rendered
+            swapped = (
+                self._files.remove(action.changes, *rest)
+                if action.partial
+                else self._files.apply(action.changes, *rest)
             )
         except PlaceError as error:
             self._place_failed(action, error)
@@ -299,8 +308,12 @@ class Client:
         if self._told is not None and self._files.changed:
             self._told.swapped(ready)
         if old := self._files.superseded:
-            asyncio.get_running_loop().call_later(LINGER, self._files.sweep, old)
+            asyncio.get_running_loop().call_later(LINGER, self._sweep, old)
         self._release_later()
+
+    def _sweep(self, old: str) -> None:
+        if not self._files.sweep(old):
+            log(f"{old} cannot be removed: what it holds stays readable")
 
     def _tell_node(self, error: str, count: int, failed: int) -> None:
         self._run(self._session.notified(time.monotonic(), wall_ms(), error, count, failed))

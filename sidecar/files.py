@@ -7,7 +7,8 @@
 Why it exists: an application must never see half a file, or the password of one generation with the user name of
 another. The layout is the kubelet's own, which programs that watch mounted secrets already know.
 What it refuses to do: follow a link while writing, leave the mount, replace something it did not make, or give up the
-old generation before the new one is whole.
+old generation before the new one is whole. Only what was taken away is taken out of it, if there is no room for
+another.
 
 There is no fsync: on tmpfs it does nothing, since nothing outlives the pod; what must survive here is the death of
 this process, and that keeps every completed system call. Two deliberate differences from the kubelet: new top-level
@@ -23,13 +24,12 @@ import errno
 import json
 import os
 import re
-import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sidecar import manifest as mf
-from sidecar import rules
+from sidecar import rules, tree
 from sidecar.manifest import Entry, Manifest
 from sidecar.wire import codes, names
 from sidecar.wire.messages import Secret
@@ -38,12 +38,9 @@ DATA: Final = "..data"
 DATA_TMP: Final = "..data_tmp"
 STATUS: Final = "..status.json"
 STATUS_TMP: Final = "..status.json_tmp"
-_GENERATION: Final = re.compile(r"\.\.g([0-9]{1,18})")
-FOLDER_MODE: Final = 0o755
+GENERATION: Final = re.compile(r"\.\.g([0-9]{1,18})")
 MAX_KEPT: Final = 4
 """Superseded generations that may wait for sweep(); they share the files that did not change."""
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM})
-_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PlaceError(Exception):
@@ -67,54 +64,10 @@ class Rendered:
     mode: int | None = None
 
 
-def _write(path: str, data: bytes, mode: int, group: int | None = None) -> None:
-    """A new file, readable by nobody else before it is whole."""
-    descriptor = os.open(path, _CREATE, 0o600)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        if group is not None:
-            os.fchown(descriptor, -1, group)
-        os.fchmod(descriptor, mode)
-    finally:
-        os.close(descriptor)
-
-
-def _folder(path: str, group: int | None = None) -> None:
-    """Not left to the umask; setgid stays if the parent has it: that is how the kubelet hands fsGroup down."""
-    os.mkdir(path, 0o700)
-    if group is not None:
-        os.chown(path, -1, group)
-    os.chmod(path, FOLDER_MODE | os.stat(path).st_mode & stat.S_ISGID)
-
-
-def _carry(old: str, new: str, group: int | None) -> None:
-    """The same file in the next generation. A copy where a link is not allowed (another user's file)."""
-    try:
-        os.link(old, new, follow_symlinks=False)
-    except PermissionError:
-        with open(old, "rb") as file:
-            _write(new, file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode), group)
-
-
 def _same(one: Manifest, other: Manifest) -> bool:
     """Whether two generations hold the same."""
     held = (one.secrets, one.rendered, one.complete)
     return held == (other.secrets, other.rendered, other.complete)
-
-
-def _remove_tree(path: str) -> None:
-    """Everything below, links as links. What is already gone is fine."""
-    with contextlib.suppress(OSError), os.scandir(path) as entries:
-        for entry in list(entries):
-            if entry.is_dir(follow_symlinks=False):
-                _remove_tree(entry.path)
-            else:
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)
-    with contextlib.suppress(OSError):
-        os.rmdir(path)
 
 
 class Files:
@@ -129,6 +82,7 @@ class Files:
         self._kept: list[str] = []  # superseded, not swept yet
         self.manifest = Manifest()
         self.changed = False  # whether the last swap changed what an application reads
+        self.owed = False  # whether the application has still to be told of a change
 
     def recover(self) -> Manifest:
         """Understand what an earlier run left, and clean up after a crash at any point of it.
@@ -139,11 +93,11 @@ class Files:
         self._current = self._find_current()
         found = mf.load(self._path(self._current)) if self._current else None
         for entry in list(os.scandir(self._root)):
-            match = _GENERATION.fullmatch(entry.name)
+            match = GENERATION.fullmatch(entry.name)
             if match and entry.is_dir(follow_symlinks=False):
                 self._last = max(self._last, int(match[1]))
                 if entry.name != self._current:
-                    _remove_tree(entry.path)
+                    tree.remove(entry.path)
             elif entry.name in (DATA_TMP, STATUS_TMP) or self._dangles(entry.name):
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)
@@ -156,6 +110,7 @@ class Files:
         }
         rendered = {path: checksum for path, checksum in found.rendered.items() if self._is_file(path)}
         self.manifest = Manifest(found.index, found.complete, whole, found.floors, rendered)
+        self.owed = bool(self._current) and self._is_file(mf.OWED)
         with contextlib.suppress(OSError, PlaceError):
             for _ in self._link_up(mf.tops(whole.values(), rendered), []):
                 pass
@@ -169,16 +124,18 @@ class Files:
         complete: bool,
         floors: Mapping[str, int],
         rendered: Mapping[str, Rendered] | None = None,
+        tell: bool = False,
     ) -> bool:
         """The next generation: what is in place, with these changes (None removes), and exactly these rendered files.
         True if a swap was needed.
 
-        `own`: the pod's namespace, whose secrets lie at the top. Raises PlaceError; then nothing has changed.
+        `own`: the pod's namespace, whose secrets lie at the top. `tell`: the application has to be told of a change;
+        `owed` until settled(), also for the next process. Raises PlaceError; then nothing has changed.
         """
         for attempt in (1, 2):
             try:
                 before = self._current
-                for _ in self.steps(changes, own, index, complete, floors, rendered):
+                for _ in self.steps(changes, own, index, complete, floors, rendered, tell):
                     pass
                 return self._current != before
             except PlaceError as error:
@@ -186,6 +143,39 @@ class Files:
                     raise
                 self.sweep()
         raise AssertionError("the second attempt returns or raises")
+
+    def remove(
+        self,
+        gone: Iterable[str],
+        own: str,
+        index: int,
+        complete: bool,
+        floors: Mapping[str, int],
+        rendered: Mapping[str, Rendered],
+        tell: bool = False,
+    ) -> bool:
+        """apply() for removals alone, which do not wait for room. If there is none for a next generation they are taken
+        out of the one in force, and at worst so are the rendered files that would have to be made anew.
+
+        Raises PlaceError, but not for want of space.
+        """
+        gone = frozenset(gone)
+        anew = {path for path, each in rendered.items() if each.data is not None}
+        stages: list[Set[str]] = [anew, self.manifest.rendered.keys() - rendered.keys()]
+        taken = False
+        while True:
+            try:
+                swapped = self.apply(dict.fromkeys(gone), own, index, complete, floors, rendered, tell)
+            except PlaceError as error:
+                if error.code != codes.NO_SPACE:
+                    raise
+                if not stages:
+                    return True
+            else:
+                self.changed = self.changed or taken
+                return swapped or taken
+            self._take_out(gone, stages.pop(), tell)
+            taken = self.changed = True
 
     def read(self, name: str) -> dict[str, bytes]:
         """The fields of a secret in force. Raises PlaceError."""
@@ -199,23 +189,38 @@ class Files:
                 raise PlaceError(codes.WRITE_FAILED, f"{path} cannot be read: {error.strerror}", gone) from None
         return found
 
+    def settled(self) -> None:
+        """The application was told."""
+        self.owed = False
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self._path(self._current)}/{mf.OWED}")
+
     @property
     def superseded(self) -> str:
         """The generation that the last swap put out of force, "" once it is swept."""
         return self._kept[-1] if self._kept else ""
 
-    def sweep(self, only: str = "") -> None:
-        """Remove one superseded generation, or all. A second after a swap no path walk begun before it is left."""
-        for name in [name for name in self._kept if only in ("", name)]:
-            _remove_tree(self._path(name))
-            self._kept.remove(name)
+    def sweep(self, only: str = "") -> bool:
+        """Remove one superseded generation, or all. A second after a swap no path walk begun before it is left. False
+        if something of it cannot be removed."""
+        swept = [name for name in self._kept if only in ("", name)]
+        self._kept = [name for name in self._kept if name not in swept]
+        left = [name for name in swept if not tree.remove(self._path(name))]
+        return not left
 
     def write_status(self, status: Mapping[str, Any]) -> None:
-        """Replace the status file. Raises OSError."""
-        temporary = self._path(STATUS_TMP)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        _write(temporary, json.dumps(status).encode("ascii") + b"\n", 0o444)
+        """Replace the status file; on a full volume in the room of the old one, since none is better than one that is
+        not true any more. Raises OSError."""
+        temporary, data = self._path(STATUS_TMP), json.dumps(status).encode("ascii") + b"\n"
+        tree.discard(temporary)
+        try:
+            tree.write(temporary, data, 0o444)
+        except OSError as error:
+            if error.errno not in tree.FULL:
+                raise
+            tree.discard(temporary)
+            tree.discard(self._path(STATUS))
+            tree.write(temporary, data, 0o444)
         os.rename(temporary, self._path(STATUS))
 
     # -- one step a system call that matters: a crash after any of them leaves a whole generation in force -----------
@@ -228,6 +233,7 @@ class Files:
         complete: bool,
         floors: Mapping[str, int],
         rendered: Mapping[str, Rendered] | None = None,
+        tell: bool = False,
     ) -> Iterator[None]:
         """apply(), pausing after each change to the file system. Abandoning it is what a crash is."""
         rendered = rendered or {}
@@ -240,10 +246,16 @@ class Files:
         new = any(each.data is not None for each in rendered.values())
         if self._current and not new and _same(following, self.manifest):
             return
+        before = self.manifest
+        changed = new or (before.secrets, before.rendered) != (following.secrets, following.rendered)
+        owed = tell and (changed or self.owed)
         self._last += 1
         generation, made = f"..g{self._last}", [DATA_TMP]
         try:
             yield from self._build(generation, following, changes, rendered)
+            if owed:
+                tree.write(f"{self._path(generation)}/{mf.OWED}", b"", 0o444)
+                yield
             yield from self._link_up(mf.tops(target.values(), rendered), made)
             os.symlink(generation, self._path(DATA_TMP))
             yield
@@ -254,9 +266,7 @@ class Files:
         # From here on the new generation is in force, and nothing may raise.
         if self._current:
             self._kept.append(self._current)
-        before = self.manifest
-        self.changed = new or (before.secrets, before.rendered) != (following.secrets, following.rendered)
-        self._current, self.manifest = generation, following
+        self._current, self.manifest, self.changed, self.owed = generation, following, changed, owed
         yield
         yield from self._tidy(mf.tops(target.values(), rendered))
 
@@ -287,7 +297,7 @@ class Files:
         rendered: Mapping[str, Rendered],
     ) -> Iterator[None]:
         base = self._path(generation)
-        _folder(base, self._group)
+        tree.folder(base, self._group)
         yield
         folders: set[str] = set()
         for name, entry in following.secrets.items():
@@ -299,16 +309,16 @@ class Files:
                 else:
                     secret = changes[name]
                     assert secret is not None
-                    _write(f"{base}/{path}", secret.fields[item], self._mode, self._group)
+                    tree.write(f"{base}/{path}", secret.fields[item], self._mode, self._group)
                 yield
         for path, each in rendered.items():
             yield from self._parents(base, path, folders)
             if each.data is None:
                 self._carry_over(path, f"{base}/{path}")
             else:
-                _write(f"{base}/{path}", each.data, self._mode if each.mode is None else each.mode, self._group)
+                tree.write(f"{base}/{path}", each.data, self._mode if each.mode is None else each.mode, self._group)
             yield
-        _write(f"{base}/{mf.FILE}", mf.encode(following), 0o444)
+        tree.write(f"{base}/{mf.FILE}", mf.encode(following), 0o444)
         yield
 
     def _parents(self, base: str, path: str, made: set[str]) -> Iterator[None]:
@@ -317,13 +327,13 @@ class Files:
         for part in path.split("/")[:-1]:
             parent = f"{parent}/{part}"
             if parent not in made:
-                _folder(base + parent, self._group)
+                tree.folder(base + parent, self._group)
                 made.add(parent)
                 yield
 
     def _carry_over(self, path: str, new: str) -> None:
         try:
-            _carry(f"{self._path(self._current)}/{path}", new, self._group)
+            tree.carry(f"{self._path(self._current)}/{path}", new, self._group)
         except FileNotFoundError:
             raise PlaceError(codes.WRITE_FAILED, f"{path} was removed by somebody else", damaged=True) from None
 
@@ -340,6 +350,29 @@ class Files:
             made.append(top)
             yield
 
+    def _take_out(self, gone: Iterable[str], paths: Set[str], tell: bool) -> None:
+        """These secrets and rendered files, out of the generation in force. One by one, but nobody is to read them any
+        more. The manifest there still names them: recover() believes only in what is there. Raises PlaceError."""
+        self.sweep()
+        base, secrets = self._path(self._current), dict(self.manifest.secrets)
+        entries = [secrets.pop(name) for name in gone if name in secrets]
+        try:
+            for path in (*(path for entry in entries for _, path in entry.files()), *paths):
+                tree.discard(f"{base}/{path}")
+        except OSError as error:
+            raise self._explain(error) from None
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                os.rmdir(f"{base}/{entry.path}")
+        rendered = {path: each for path, each in self.manifest.rendered.items() if path not in paths}
+        self.manifest = replace(self.manifest, secrets=secrets, rendered=rendered)
+        if tell and not self.owed:
+            self.owed = True
+            with contextlib.suppress(OSError):
+                tree.write(f"{base}/{mf.OWED}", b"", 0o444)
+        for _ in self._tidy(mf.tops(secrets.values(), rendered)):
+            pass
+
     def _tidy(self, tops: set[str]) -> Iterator[None]:
         """Links to what is no longer there, and generations nobody can still be reading."""
         with contextlib.suppress(OSError):
@@ -348,19 +381,19 @@ class Files:
                     os.unlink(self._path(name))
                     yield
         while len(self._kept) > MAX_KEPT:
-            _remove_tree(self._path(self._kept.pop(0)))
+            tree.remove(self._path(self._kept.pop(0)))
             yield
 
     def _undo(self, generation: str, made: list[str]) -> None:
         for name in made:
             with contextlib.suppress(OSError):
                 os.unlink(self._path(name))
-        _remove_tree(self._path(generation))
+        tree.remove(self._path(generation))
 
     def _explain(self, error: OSError | PlaceError) -> PlaceError:
         if isinstance(error, PlaceError):
             return error
-        if error.errno in _FULL:
+        if error.errno in tree.FULL:
             return PlaceError(codes.NO_SPACE, f"{self._root} is full ({error.strerror}); the files there are kept")
         return PlaceError(codes.WRITE_FAILED, f"{self._root} cannot be written: {error.strerror}")
 
@@ -372,7 +405,7 @@ class Files:
     def _find_current(self) -> str:
         with contextlib.suppress(OSError):
             name = os.readlink(self._path(DATA))
-            if _GENERATION.fullmatch(name) and not os.path.islink(self._path(name)):
+            if GENERATION.fullmatch(name) and not os.path.islink(self._path(name)):
                 return name if os.path.isdir(self._path(name)) else ""
         return ""
 

@@ -18,6 +18,9 @@ from sidecar.wire import names
 RAW: Final = "..raw"
 """Folder of a generation for the own files of secrets whose place a rendered file takes. No link leads to it."""
 FILE: Final = "..manifest.json"
+OWED: Final = "..owed"
+"""An empty file of a generation: the application has not been told of it yet. Not in the manifest, because it goes
+without a byte being written, and so on a full volume too."""
 FORMAT: Final = 1
 MAX_BYTES: Final = 8 << 20
 """2048 secrets and as many removed ones, with the longest names, and a few fields each, are under 4 MiB."""

@@ -21,20 +21,28 @@ PAUSE: Final = 0.25
 
 
 class Told:
-    """`report`: told of (error or "", how often notified, how often in vain)."""
+    """`report`: told of (error or "", how often notified, how often in vain). `settled`: called when nobody is left to
+    be told of anything."""
 
-    def __init__(self, rule: Notify, report: Callable[[str, int, int], None]) -> None:
+    def __init__(
+        self, rule: Notify, report: Callable[[str, int, int], None], settled: Callable[[], None] = lambda: None
+    ) -> None:
         self._rule = rule
         self._notifier = Notifier(rule)
         self._report = report
+        self._settled = settled
         self._timer: asyncio.TimerHandle | None = None
         self._reporting: asyncio.TimerHandle | None = None
         self._attempt: asyncio.Task[str] | None = None
 
+    def concerned(self, ready: bool) -> bool:
+        """Whether the application is to be told of a change. Unless the rule says so, the set it starts with is none:
+        it starts after that one is whole (`ready`)."""
+        return ready or self._rule.first
+
     def swapped(self, ready: bool) -> None:
-        """What the application reads has changed. Unless the rule says so, the set it starts with is none of it:
-        it starts after that one is whole."""
-        if ready or self._rule.first:
+        """What the application reads has changed."""
+        if self.concerned(ready):
             self._notifier.swapped(time.monotonic())
             self._arm()
 
@@ -64,7 +72,10 @@ class Told:
         error = f"internal error, {type(failure).__name__}" if failure is not None else task.result()
         if error and error != self._notifier.tally.error:
             log(f"the application could not be told: {error}")
-        if self._notifier.done(time.monotonic(), error) and self._reporting is None:
+        news = self._notifier.done(time.monotonic(), error)
+        if not error and self._notifier.due is None:
+            self._settled()
+        if news and self._reporting is None:
             self._reporting = asyncio.get_running_loop().call_later(PAUSE, self._tell)
         self._arm()
 

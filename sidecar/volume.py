@@ -11,7 +11,7 @@ import fcntl
 import os
 from typing import Final
 
-from sidecar.files import STATUS_TMP
+from sidecar.files import GENERATION, STATUS_TMP
 from sidecar.settings import ALLOW_DISK, SettingsError
 
 MEMORY: Final = frozenset({"tmpfs", "ramfs"})
@@ -74,6 +74,20 @@ def check_group(target: str, group: int) -> None:
             f"SAFE_FILE_GROUP {group} cannot be given to files in {target} ({error.strerror}): make it fsGroup or"
             " one of supplementalGroups of the pod, or leave it out"
         ) from None
+
+
+def check_owner(target: str) -> None:
+    """Refuse what an earlier run of another user left: nothing that a node takes away could be removed from it, and the
+    application would go on reading it. Hold lock() first. Raises SettingsError."""
+    with os.scandir(target) as entries:
+        for entry in entries:
+            generation = GENERATION.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            if generation and not os.access(entry.path, os.W_OK | os.X_OK):
+                owner = entry.stat(follow_symlinks=False).st_uid
+                raise SettingsError(
+                    f"SAFE_TARGET {target} was written by user {owner}, and user {os.geteuid()} could not remove from"
+                    " it what a node takes away: let init and run be of one user (runAsUser)"
+                )
 
 
 def lock(target: str) -> int:

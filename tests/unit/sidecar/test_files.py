@@ -8,7 +8,9 @@ import os
 import pytest
 
 from sidecar import files as files_module
-from sidecar.files import Files, PlaceError
+from sidecar import manifest as mf
+from sidecar import tree as tree_module
+from sidecar.files import Files, PlaceError, Rendered
 from sidecar.wire import codes
 from sidecar.wire.messages import Secret
 
@@ -97,7 +99,7 @@ def test_a_link_that_is_not_allowed_becomes_a_copy(files, memory, monkeypatch):
     def forbidden(*_, **__):
         raise PermissionError(errno.EPERM, "not permitted")
 
-    monkeypatch.setattr(files_module.os, "link", forbidden)
+    monkeypatch.setattr(os, "link", forbidden)
     apply(files, secret("shop/api"))
     assert tree(memory) == {"db": b"v1", "api": b"v1"}
 
@@ -224,17 +226,23 @@ def test_what_is_in_the_way_is_not_replaced(files, memory):
     assert not os.path.lexists(memory / "aaa"), "nothing of the failed generation is left"
 
 
+def calls(monkeypatch, through):
+    """Whose calls the files are made by."""
+    for module in (files_module, tree_module):
+        monkeypatch.setattr(module, "os", through)
+
+
 class Faulty:
     """The system's calls, of which the `at`th that changes something fails with `number`."""
 
     CALLS = ("open", "write", "mkdir", "symlink", "link", "rename", "chmod", "fchmod")
 
-    def __init__(self, at, number):
-        self.left, self.number = at, number
+    def __init__(self, at, number, names=CALLS):
+        self.left, self.number, self.names = at, number, names
 
     def __getattr__(self, name):
         real = getattr(os, name)
-        if name not in self.CALLS:
+        if name not in self.names:
             return real
 
         def call(*arguments, **named):
@@ -256,7 +264,7 @@ def test_whichever_call_fails_the_old_set_is_kept_and_the_rest_is_cleaned(files,
     listing = set(os.listdir(memory))
     failures = 0
     for at in range(1, 60):
-        monkeypatch.setattr(files_module, "os", Faulty(at, number))
+        calls(monkeypatch, Faulty(at, number))
         try:
             swapped = apply(files, secret("shop/db", 2), secret("shop/new", k=b"2"), secret("other/x"))
         except PlaceError as error:
@@ -268,7 +276,7 @@ def test_whichever_call_fails_the_old_set_is_kept_and_the_rest_is_cleaned(files,
             assert swapped
             break
         finally:
-            monkeypatch.setattr(files_module, "os", os)
+            calls(monkeypatch, os)
     assert failures > 15
     assert tree(memory) == {"db": b"v2", "api/k": b"1", "new/k": b"2", "@other/x": b"v1"}
 
@@ -276,10 +284,102 @@ def test_whichever_call_fails_the_old_set_is_kept_and_the_rest_is_cleaned(files,
 def test_a_full_volume_is_swept_before_giving_up(files, memory, monkeypatch):
     for version in (1, 2, 3):
         apply(files, secret("shop/db", version))
-    monkeypatch.setattr(files_module, "os", Faulty(3, errno.ENOSPC))
+    calls(monkeypatch, Faulty(3, errno.ENOSPC))
     assert apply(files, secret("shop/db", 4))
-    monkeypatch.setattr(files_module, "os", os)
+    calls(monkeypatch, os)
     assert tree(memory) == {"db": b"v4"}
+
+
+class Full:
+    """The system's calls on a volume with `room` pages left, and room for names. What is removed makes room."""
+
+    def __init__(self, room=0):
+        self.room = room
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    def write(self, descriptor, data):
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room -= 1
+        return os.write(descriptor, data)
+
+    def unlink(self, path):
+        found = os.lstat(path)
+        os.unlink(path)
+        self.room += found.st_nlink == 1 and found.st_size > 0 and not os.path.islink(path)
+
+
+@pytest.mark.parametrize("lost", [0, 2, 9])
+def test_what_is_taken_away_goes_though_the_volume_is_full_to_the_last_page(files, memory, monkeypatch, lost):
+    """`lost`: pages that somebody else takes as soon as they are free."""
+    before = {
+        "db.env": Rendered(1, b"DB=v1\n"),
+        "all.env": Rendered(2, b"API=v1\nDB=v1\n"),
+        "api.env": Rendered(3, b"A"),
+    }
+    changes = {one.name: one for one in (secret("shop/db"), secret("shop/api"), secret("other/x", user=b"u"))}
+    floors = dict.fromkeys(changes, 1)
+    files.apply(changes, "shop", 1, True, floors, before)
+    after = {"all.env": Rendered(2, b"API=v1\n"), "api.env": Rendered(3)}
+    calls(monkeypatch, Full(-lost))
+    with pytest.raises(PlaceError):
+        files.apply({"shop/db": None, "other/x": None}, "shop", 1, True, floors, after)
+    assert tree(memory)["db"] == b"v1", "as any other change"
+    assert files.remove(["shop/db", "other/x"], "shop", 1, True, floors, after, tell=True)
+    assert files.changed and files.owed
+    left = {"api": b"v1", "api.env": b"A", **({} if lost == 9 else {"all.env": b"API=v1\n"})}
+    assert tree(memory) == left
+    files.sweep()
+    everything = [path.read_bytes() for path in memory.rglob("*") if path.is_file() and path.name != mf.FILE]
+    assert not any(b"DB" in data or data == b"u" for data in everything), "in no generation"
+    calls(monkeypatch, os)
+    again = Files(str(memory))
+    assert again.recover().versions() == {"shop/api": 1} == files.manifest.versions() and again.owed
+    assert again.manifest.floors == floors and again.manifest.rendered.keys() == files.manifest.rendered.keys()
+    assert again.apply({}, "shop", 2, True, floors, {**after, "all.env": Rendered(2, b"API=v1\n")})
+    assert tree(memory) == {**left, "all.env": b"API=v1\n"}, "whole again when there is room"
+
+
+def test_what_the_application_has_to_be_told_outlives_the_process(files, memory):
+    def place(version, told=True, index=1):
+        changes = {"shop/db": secret("shop/db", version)}
+        return files.apply(changes, "shop", index, True, {}, tell=told)
+
+    place(1, told=False)
+    assert not files.owed
+    place(2)
+    assert files.owed
+    files = Files(str(memory))
+    files.recover()
+    assert files.owed, "known after a restart"
+    files.apply({}, "shop", 2, False, {}, tell=True)
+    assert files.owed, "also if a generation follows that changes nothing to read"
+    files.settled()
+    again = Files(str(memory))
+    again.recover()
+    assert not files.owed and not again.owed
+    again.settled()
+    assert not again.apply({}, "shop", 3, False, {}, tell=True) and not again.owed
+
+
+def test_a_generation_that_cannot_be_removed_is_said(files, memory, monkeypatch):
+    apply(files, secret("shop/db"))
+    apply(files, secret("shop/db", 2))
+    monkeypatch.setattr(tree_module, "os", Faulty(1, errno.EACCES, ("rmdir",)))
+    assert not files.sweep()
+
+
+def test_the_status_file_takes_the_room_of_the_old_one_if_there_is_no_other(files, memory, monkeypatch):
+    files.write_status({"a": 1})
+    calls(monkeypatch, Full())
+    files.write_status({"a": 2})
+    assert (memory / "..status.json").read_text() == '{"a": 2}\n'
+    calls(monkeypatch, Full(-1))
+    with pytest.raises(OSError, match="No space"):
+        files.write_status({"a": 3})
+    assert not (memory / "..status.json").exists(), "none is better than one that is not true"
 
 
 def test_the_status_file_is_replaced_whole(files, memory):

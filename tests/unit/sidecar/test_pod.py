@@ -6,11 +6,13 @@ Each test makes a mount namespace, as root or as root of a user namespace, so th
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,55 @@ async def test_a_volume_without_inodes_keeps_the_old_set(rig, wait_until):
     node.put("shop/many", 1, {f"f{n}": b"x" for n in range(40)})
     await wait_until(lambda: last_receipt(node).error == "no_space")
     assert seen(process, rig.mount / "db") == b"v1" and seen(process, rig.mount / "many/f0") is None
+
+
+async def test_what_is_revoked_leaves_a_volume_that_is_full_to_the_last_page(rig, wait_until):
+    node = await rig.node("safe-0")
+    node.put("shop/db", 1, {"value": b"canary-3f9a"})
+    node.put("shop/api", 1, {"value": b"a1"})
+    mount = f"mount -t tmpfs -o size=256k none {shlex.quote(str(rig.mount))}"
+    process = await start(rig, mount, f"{SIDECAR} run", SAFE_RENDER="all.env=env")
+    await wait_until(lambda: b"canary" in (seen(process, rig.mount / "all.env") or b""))
+    with open(f"/proc/{process.pid}/root{rig.mount}/ballast", "wb", buffering=0) as ballast:
+        with pytest.raises(OSError, match="No space"):
+            while True:
+                ballast.write(bytes(4096))
+        node.delete("shop/db")
+        begin = time.monotonic()
+        await wait_until(lambda: seen(process, rig.mount / "db") is None)
+        print(f"gone {time.monotonic() - begin:.3f} s after the word")
+        await wait_until(lambda: b"canary" not in (seen(process, rig.mount / "all.env") or b""))
+        assert seen(process, rig.mount / "api") == b"a1"
+        await wait_until(lambda: last_receipt(node).placed == {"shop/api": 1})
+        status = rig.mount / "..status.json"
+        await wait_until(lambda: json.loads(seen(process, status) or b"{}").get("secrets") == {"shop/api": 1})
+    os.unlink(f"/proc/{process.pid}/root{rig.mount}/ballast")
+    await wait_until(lambda: seen(process, rig.mount / "all.env") == b"API=a1\n" and last_receipt(node).error == "")
+
+
+async def test_init_does_not_call_missing_what_the_volume_has_no_room_for(rig):
+    node = await rig.node("safe-0")
+    node.put("shop/db", 1, {"value": b"v1"})
+    mount = f"mount -t tmpfs -o size=4k none {shlex.quote(str(rig.mount))}"
+    process = await start(rig, mount, f"{SIDECAR} init", SAFE_SECRETS="shop/db", SAFE_DEADLINE="1")
+    _, err = await process.communicate()
+    assert process.returncode == 1 and b"no_space; missing: shop/db (not_placed)" in err, err
+
+
+async def test_a_volume_of_another_user_is_refused_at_the_start(rig):
+    """What a node takes away could not be removed from it, and the application would go on reading it."""
+    if not ROOT:
+        return  # there is no other user to be
+    node = await rig.node("safe-0")
+    node.put("shop/db", 1, {"value": b"v1"})
+    os.chmod(rig.folder, 0o755)
+    os.chmod(rig.token_file, 0o644)
+    mount = f"mount -t tmpfs -o size=1m,mode=0777 none {shlex.quote(str(rig.mount))}\n{SIDECAR} init"
+    drop = f"setpriv --reuid {USER} --regid {USER} --clear-groups --bounding-set=-all"
+    process = await start(rig, f"{reachable(rig.folder)}{mount}", f"{drop} {SIDECAR} run")
+    _, err = await process.communicate()
+    assert process.returncode == 2, err
+    assert f"was written by user 0, and user {USER} could not remove".encode() in err and b"runAsUser" in err
 
 
 @pytest.mark.parametrize("mode", ["run", "init"])

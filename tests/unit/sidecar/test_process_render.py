@@ -132,7 +132,7 @@ async def test_what_is_revoked_leaves_the_pod_with_the_files_made_of_it_whatever
     await wait_until(lambda: last_receipt(node).placed == {"shop/api": 1})
     said = "app.conf is removed: it is made of shop/db, which was taken away"
     assert said in last_receipt(node).report.render and last_receipt(node).error == "render_failed"
-    assert said in rig.status()["render"]
+    await wait_until(lambda: said in rig.status()["render"])  # it follows the receipt
     await wait_until(lambda: not any(CANARY in path.read_bytes() for path in rig.mount.rglob("*") if path.is_file()))
     template.write_text("{{ secret('api', 'user') }}")
     node.put("shop/api", 3, {"user": b"u3"})
@@ -143,6 +143,72 @@ async def test_what_is_revoked_leaves_the_pod_with_the_files_made_of_it_whatever
     process.send_signal(signal.SIGTERM)
     out, err = await process.communicate()
     assert said.encode() in err and CANARY not in out + err
+
+
+async def test_what_is_revoked_leaves_the_pod_whatever_a_template_of_the_whole_set_says(rig, wait_until):
+    node = await rig.node("safe-0")
+    node.put("shop/db", 1, {"value": CANARY})
+    node.put("shop/api", 1, {"value": b"a1"})
+    template = rig.folder / "t.j2"
+    template.write_text("{{ secret('db') }}")
+    await rig.start("run", SAFE_RENDER=f"out=template:{template};all=env;api.env=env:api")
+    await wait_until(lambda: value(rig, "out") == CANARY)
+    template.write_text("{% broken")
+    node.delete("shop/db")
+    await wait_until(lambda: value(rig, "out") is None and value(rig, "db") is None)
+    assert (value(rig, "all"), value(rig, "api.env")) == (b"API=a1\n", b"API=a1\n"), "what can be made is made"
+    await wait_until(lambda: last_receipt(node).placed == {"shop/api": 1})
+    assert "out is removed, as it may hold what was taken away" in last_receipt(node).report.render
+    assert last_receipt(node).error == "render_failed"
+    await wait_until(lambda: not any(CANARY in path.read_bytes() for path in rig.mount.rglob("*") if path.is_file()))
+
+
+async def test_what_is_revoked_does_not_wait_for_a_template_it_has_nothing_to_do_with(rig, wait_until):
+    node = await rig.node("safe-0")
+    node.put("shop/db", 1, {"value": CANARY})
+    node.put("shop/keep", 1, {"value": b"quick"})
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    template = "{% if secret('keep') == 'slow' %}" + loop + "{% endif %}ok"
+    rule = {"path": "app.conf", "format": "template", "template": template, "secrets": ["keep"]}
+    process = await rig.start("run", SAFE_RENDER=json.dumps([rule]))
+    await wait_until(lambda: value(rig, "app.conf") == b"ok")
+    node.put("shop/keep", 2, {"value": b"slow"})
+    await wait_until(lambda: children(process.pid))
+    node.delete("shop/db")
+    begin = time.monotonic()
+    await wait_until(lambda: value(rig, "db") is None)
+    print(f"gone {time.monotonic() - begin:.3f} s after the word")
+    assert not any(receipt.error for peer in node.peers for receipt in peer.receipts()), "long before it is given up"
+    await wait_until(lambda: last_receipt(node).placed == {"shop/keep": 1})
+    assert value(rig, "app.conf") == b"ok"
+    node.put("shop/keep", 3, {"value": b"quick"})
+    await wait_until(lambda: last_receipt(node).placed == {"shop/keep": 3})
+    assert await stopped(process) == 0
+
+
+async def test_what_a_process_could_not_tell_before_it_died_the_next_one_tells_once(rig, wait_until):
+    app = await App().start()
+    node = await rig.node("safe-0")
+    node.put("shop/db", 1, {"value": b"v1"})
+
+    async def sidecar(debounce):
+        peers = len(node.peers)
+        process = await rig.start("run", SAFE_NOTIFY=f"http POST {app.url()} debounce={debounce}")
+        await wait_until(lambda: len(node.peers) > peers and node.peers[-1].receipts())
+        return process
+
+    first = await sidecar(60)
+    node.put("shop/db", 2, {"value": b"v2"})
+    await wait_until(lambda: value(rig, "db") == b"v2")
+    first.kill()
+    await first.wait()
+    second = await sidecar(0.1)
+    await wait_until(lambda: last_receipt(node).report.notified == 1)
+    second.kill()
+    await second.wait()
+    await sidecar(0.1)
+    await asyncio.sleep(0.5)
+    assert app.asked == ["POST /reload HTTP/1.1"]
 
 
 async def test_an_application_is_told_after_the_swap_and_the_node_hears_of_it(rig, wait_until):

@@ -63,6 +63,18 @@ def test_a_group_that_cannot_be_set_is_said(memory, monkeypatch):
     assert list(memory.iterdir()) == []
 
 
+def test_generations_of_another_user_are_refused(memory, monkeypatch):
+    (memory / "..g7").mkdir()
+    (memory / "..g8").symlink_to("/etc")
+    (memory / "theirs").mkdir()
+    volume.check_owner(str(memory))
+    asked = []
+    monkeypatch.setattr(os, "access", lambda path, _: asked.append(path))
+    with pytest.raises(SettingsError, match=rf"written by user {os.getuid()}, .*runAsUser"):
+        volume.check_owner(str(memory))
+    assert asked == [str(memory / "..g7")]
+
+
 def test_one_writer(memory):
     held = volume.lock(str(memory))
     with pytest.raises(SettingsError, match="another"):
