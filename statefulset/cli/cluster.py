@@ -6,7 +6,7 @@ What it refuses to do: hide a node that did not answer; it is in the table, with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,12 +100,29 @@ def _state(receipt: dict[str, Any]) -> str:
     return "; ".join(part for part in parts if part) or "ok"
 
 
+SHOWN = 3
+"""Secrets of a pod that are named in the table: one pod with a hundred would push STATE off every screen."""
+
+
+def _holds(placed: Mapping[str, int], secret: str | None, wide: bool) -> str:
+    """What a pod holds, in one cell: all of it if `wide` or little, else how many, and `secret` if one is asked for."""
+    named = [f"{name}@{version}" for name, version in sorted(placed.items())]
+    if wide or len(named) <= SHOWN:
+        return ", ".join(named) or "-"
+    if secret is not None and secret in placed:
+        return f"{secret}@{placed[secret]} of {len(named)} secrets"
+    return f"{len(named)} secrets"
+
+
 @click.command(short_help="Show which pods hold which version.")
 @click.option("--secret", type=options.SECRET, metavar="NAMESPACE/NAME", help="Only sidecars that hold this secret.")
+@click.option("-o", "--output", "form", type=click.Choice(["wide"]), help="Name all secrets of each pod.")
 @options.json_option
 @options.timeout_option
-def sidecars(secret: str | None, as_json: bool, timeout: float) -> None:
+def sidecars(secret: str | None, form: str | None, as_json: bool, timeout: float) -> None:
     """Show which pods are connected, or were a short while ago, and which version of each secret they hold.
+
+    Of a pod with more than three secrets their number is shown; -o wide and --json name all.
 
     Asks every server of SAFE_SERVER, because a sidecar is connected to one node; one that is missing here may be
     connected to a node which is not named in SAFE_SERVER.
@@ -123,7 +140,7 @@ def sidecars(secret: str | None, as_json: bool, timeout: float) -> None:
                 f"{item['namespace']}/{item['pod']}",
                 item["serviceaccount"],
                 item["node"],
-                ", ".join(f"{name}@{version}" for name, version in sorted(item["placed"].items())) or "-",
+                _holds(item["placed"], secret, form == "wide"),
                 _state(item),
             )
             for item in found

@@ -245,6 +245,17 @@ def test_sidecars(safe, server):
     assert len(safe("sidecars", "--secret", "a/b").text.splitlines()) == 3
 
 
+def test_one_pod_with_many_secrets_does_not_make_the_table_of_all_unreadable(safe, server):
+    many = {f"a/s{n:02}": n + 1 for n in range(12)}
+    server.node.sidecars.add("api-1", {"a/s00": 1})
+    server.node.sidecars.add("api-2", many, error="no_space")
+    lines = safe("sidecars").text.splitlines()
+    assert "a/s00@1" in lines[1] and "12 secrets  no_space" in lines[2] and max(map(len, lines)) < 80
+    assert "a/s11@12 of 12 secrets" in safe("sidecars", "--secret", "a/s11").text
+    assert "a/s00@1, a/s01@2," in safe("sidecars", "-o", "wide").text.splitlines()[2]
+    assert json.loads(safe("sidecars", "--json").text)["sidecars"][1]["placed"] == many
+
+
 # -- away --------------------------------------------------------------------------------------------------------------
 
 
