@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,7 +23,7 @@ from statefulset.controller.secrets import SecretsDuty
 from statefulset.controller.settings import Settings, SettingsError, load
 from statefulset.controller.store import Store
 from statefulset.controller.tasks import Tasks
-from statefulset.injector.certificate import RENEW, Certificate
+from statefulset.injector.certificate import LOOK, Certificate
 from statefulset.injector.patch import Injector
 from statefulset.injector.server import WebhookServer
 from statefulset.kube.api import Api
@@ -74,17 +75,15 @@ async def _serve(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 async def _renew(certificate: Certificate) -> None:
-    """A leaf at once, then a new one a few times a day. The server listens before: handshakes fail until there is one,
-    and the readiness probe with them."""
+    """A leaf at once, then a new one a few times a day and with another authority. The server listens before:
+    handshakes fail until there is one, and the readiness probe with them."""
     while True:
         try:
-            await asyncio.to_thread(certificate.renew)
-            log.info("certificate renewed")
-            pause = RENEW
+            if await asyncio.to_thread(certificate.keep, time.monotonic()):
+                log.info("certificate renewed")
         except (AwayError, ForbiddenError) as error:
             log.warning("certificate: %s", error)
-            pause = RETRY
-        await asyncio.sleep(pause)
+        await asyncio.sleep(LOOK if certificate.authority else RETRY)
 
 
 def _authority(settings: Settings) -> str:

@@ -19,7 +19,7 @@ from statefulset.controller import bundle
 from statefulset.controller.events import PODS, EventsDuty
 from statefulset.controller.secrets import ALL, SecretsDuty
 from statefulset.controller.store import Store
-from statefulset.injector.certificate import Certificate, trusted
+from statefulset.injector.certificate import LOOK, Certificate, trusted
 from statefulset.injector.patch import INJECTED
 from statefulset.kube.api import NAMES_ONLY, Api, Document
 from statefulset.kube.objects import AwayError, ForbiddenError
@@ -34,7 +34,7 @@ UNSERVED: Final = "unserved"
 MEMBERS: Final = "members"
 FAILED: Final = 5.0
 """Seconds after which something that could not be done is tried again."""
-PERIODS: Final = {WEBHOOK: 60.0, MISSED: 300.0, UNSERVED: 60.0, MEMBERS: 5.0}
+PERIODS: Final = {WEBHOOK: LOOK, MISSED: 300.0, UNSERVED: 60.0, MEMBERS: 5.0}
 """Seconds between two looks at what nothing tells us of."""
 NODES: Final = "safe"
 """The StatefulSet."""

@@ -25,6 +25,9 @@ PATIENCE: Final = 30.0
 """Seconds that making a certificate may take; it takes half of one."""
 RENEW: Final = 8 * 3600.0
 """Seconds: a third of a leaf's life, so that two failed renewals are survived."""
+LOOK: Final = 10.0
+"""Seconds between two looks at the Secret: when it was deleted there is a new authority, and for that long replicas
+serve under two of them, of which the API server trusts one."""
 
 
 def make(names: list[str], authority: Mapping[str, str] | None) -> dict[str, Any]:
@@ -41,19 +44,26 @@ def make(names: list[str], authority: Mapping[str, str] | None) -> dict[str, Any
 
 
 class Certificate:
-    """`context` for the server, `authority` (PEM) for the API server; both after the first `renew`."""
+    """`context` for the server, `authority` (PEM) for the API server; both after the first `keep`."""
 
     def __init__(self, api: Api, namespace: str, names: list[str]) -> None:
         self._api, self._namespace, self._names = api, namespace, names
+        self._under, self._renew = "", 0.0
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2  # what API servers speak at least
         self.authority = ""
 
-    def renew(self) -> None:
-        """A new leaf, in force for the next handshake. Raises AwayError, ForbiddenError."""
-        made = make(self._names, self._kept())
+    def keep(self, now: float) -> bool:
+        """Whether there is a new leaf, in force for the next handshake: the first, one in time, or one under another
+        authority that the Secret has now. `now` in monotonic seconds. Raises AwayError, ForbiddenError."""
+        kept = self._kept()
+        if kept["certificate"] == self._under and now < self._renew:
+            return False
+        made = make(self._names, kept)
         _load(self.context, made["key"] + made["certificate"])
         self.authority = made["authority"]["certificate"]
+        self._under, self._renew = kept["certificate"], now + RENEW
+        return True
 
     def _kept(self) -> dict[str, str]:
         """The authority in the Secret; whichever replica comes first makes it."""

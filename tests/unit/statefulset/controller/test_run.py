@@ -35,6 +35,12 @@ def condition(api: Any, name: str) -> dict:
     return next(iter(found.get("status", {}).get("conditions", [])), {})
 
 
+def trusted(api: Any) -> str:
+    """The certificate that the API server trusts for the webhook, empty if it has none yet."""
+    found = api.cluster.read("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "raftsafe")
+    return base64.b64decode(found["webhooks"][0]["clientConfig"].get("caBundle", "")).decode()
+
+
 def ready(api: Any, name: str, version: int) -> None:
     wait(
         lambda: condition(api, name).get("status") == "True" and read(api, name)["status"]["version"] == version,
@@ -131,11 +137,7 @@ def test_nodes_are_asked_how_sidecars_fare_with_the_rights_there_are(working):
 def test_the_api_server_can_call_the_webhook(working):
     api, replica = working.api, working.replica
 
-    def trusted() -> bytes:
-        found = api.cluster.read("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "raftsafe")
-        return base64.b64decode(found["webhooks"][0]["clientConfig"].get("caBundle", ""))
-
-    context = ssl.create_default_context(cadata=wait(trusted, "the CA bundle").decode())
+    context = ssl.create_default_context(cadata=wait(lambda: trusted(api), "the CA bundle"))
     pod = {"metadata": {"annotations": {"raftsafe.io/inject": "true"}}, "spec": {"containers": [{"name": "web"}]}}
     request = {"uid": "u", "kind": {"kind": "Pod"}, "operation": "CREATE", "namespace": "shop", "object": pod}
     body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).encode()
@@ -145,6 +147,25 @@ def test_the_api_server_can_call_the_webhook(working):
         response = json.load(answer)["response"]
     assert response["allowed"] and response["uid"] == "u"
     assert "localhost/raftsafe/sidecar:0.1.0" in base64.b64decode(response["patch"]).decode()
+
+
+def test_without_its_secret_both_replicas_come_to_serve_under_one_new_authority(api, control):
+    """Whoever deletes it, to have a new authority or by mistake: the API server calls either replica."""
+
+    def answered(replica: Any) -> bool:
+        try:
+            context = ssl.create_default_context(cadata=trusted(api))
+            with urllib.request.urlopen(f"https://localhost:{replica.port}/readyz", context=context, timeout=30):
+                return True
+        except OSError:
+            return False
+
+    replicas = [control("safe-control-a"), control("safe-control-b")]
+    old = wait(lambda: trusted(api), "the CA bundle")
+    wait(lambda: all(map(answered, replicas)), "both are trusted")
+    api.cluster.delete(("", "secrets", "raftsafe", "raftsafe-webhook"))
+    wait(lambda: trusted(api) != old and all(map(answered, replicas)), "both are trusted under the new authority")
+    assert api.cluster.denied == []
 
 
 def test_members_follow_the_statefulset(working):
