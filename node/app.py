@@ -140,6 +140,7 @@ class App:
             node=settings.name,
             stale=lambda: not self.raft.core.has_quorum,
             cluster=settings.cluster,
+            store=lambda: self.keyring.store,
         )
         self.admin = AdminServer(
             Services(

@@ -40,13 +40,16 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Make this the next generation of files, then call placed() or place_failed(). None removes. `partial`: only what
-    is to be removed, because the whole could not be placed or takes its time: one under way is given up for it."""
+    is to be removed, because the whole could not be placed or takes its time: one under way is given up for it.
+    `store`: whose versions these are; `former`: names whose value stays that of a store before this one."""
 
     changes: Mapping[str, m.Secret | None]
     index: int
     complete: bool
     floors: Mapping[str, int]
     partial: bool = False
+    store: str = ""
+    former: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

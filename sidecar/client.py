@@ -114,7 +114,7 @@ class Client:
             deadline=settings.deadline,
             max_staleness=settings.max_staleness,
         )
-        resume = Resume(found.versions(), found.floors, found.index, found.complete)
+        resume = Resume(found.versions(), found.floors, found.index, found.complete, found.store, found.former)
         self._session = Session(settings.nodes, purpose, resume)
         if found.secrets:
             log(f"{len(found.secrets)} secrets of an earlier run are in place, index {found.index}")
@@ -271,7 +271,16 @@ class Client:
     def _swap(self, action: Place, plan: Plan) -> None:
         ready = self._files.manifest.complete
         tell = self._told is not None and self._told.concerned(ready)
-        rest = (self._own, action.index, action.complete, action.floors, plan.rendered, tell)
+        rest = (
+            self._own,
+            action.index,
+            action.complete,
+            action.floors,
+            plan.rendered,
+            action.store,
+            action.former,
+            tell,
+        )
         try:
             swapped = (
                 self._files.remove(action.changes, *rest)

@@ -66,8 +66,8 @@ class Rendered:
 
 def _same(one: Manifest, other: Manifest) -> bool:
     """Whether two generations hold the same."""
-    held = (one.secrets, one.rendered, one.complete)
-    return held == (other.secrets, other.rendered, other.complete)
+    held = (one.secrets, one.rendered, one.complete, one.store, one.former)
+    return held == (other.secrets, other.rendered, other.complete, other.store, other.former)
 
 
 class Files:
@@ -109,7 +109,8 @@ class Files:
             if all(self._is_file(path) for _, path in entry.files())
         }
         rendered = {path: checksum for path, checksum in found.rendered.items() if self._is_file(path)}
-        self.manifest = Manifest(found.index, found.complete, whole, found.floors, rendered)
+        former = found.former & whole.keys()
+        self.manifest = Manifest(found.index, found.complete, whole, found.floors, rendered, found.store, former)
         self.owed = bool(self._current) and self._is_file(mf.OWED)
         with contextlib.suppress(OSError, PlaceError):
             for _ in self._link_up(mf.tops(whole.values(), rendered), []):
@@ -124,18 +125,21 @@ class Files:
         complete: bool,
         floors: Mapping[str, int],
         rendered: Mapping[str, Rendered] | None = None,
+        store: str = "",
+        former: frozenset[str] = frozenset(),
         tell: bool = False,
     ) -> bool:
         """The next generation: what is in place, with these changes (None removes), and exactly these rendered files.
         True if a swap was needed.
 
-        `own`: the pod's namespace, whose secrets lie at the top. `tell`: the application has to be told of a change;
-        `owed` until settled(), also for the next process. Raises PlaceError; then nothing has changed.
+        `own`: the pod's namespace, whose secrets lie at the top; `store`, `former`: see Manifest. `tell`: the
+        application has to be told of a change; `owed` until settled(), also for the next process. Raises PlaceError;
+        then nothing has changed.
         """
         for attempt in (1, 2):
             try:
                 before = self._current
-                for _ in self.steps(changes, own, index, complete, floors, rendered, tell):
+                for _ in self.steps(changes, own, index, complete, floors, rendered, store, former, tell):
                     pass
                 return self._current != before
             except PlaceError as error:
@@ -152,6 +156,8 @@ class Files:
         complete: bool,
         floors: Mapping[str, int],
         rendered: Mapping[str, Rendered],
+        store: str = "",
+        former: frozenset[str] = frozenset(),
         tell: bool = False,
     ) -> bool:
         """apply() for removals alone, which do not wait for room. If there is none for a next generation they are taken
@@ -165,7 +171,7 @@ class Files:
         taken = False
         while True:
             try:
-                swapped = self.apply(dict.fromkeys(gone), own, index, complete, floors, rendered, tell)
+                swapped = self.apply(dict.fromkeys(gone), own, index, complete, floors, rendered, store, former, tell)
             except PlaceError as error:
                 if error.code != codes.NO_SPACE:
                     raise
@@ -233,6 +239,8 @@ class Files:
         complete: bool,
         floors: Mapping[str, int],
         rendered: Mapping[str, Rendered] | None = None,
+        store: str = "",
+        former: frozenset[str] = frozenset(),
         tell: bool = False,
     ) -> Iterator[None]:
         """apply(), pausing after each change to the file system. Abandoning it is what a crash is."""
@@ -242,8 +250,11 @@ class Files:
         except ValueError:
             raise PlaceError(codes.WRITE_FAILED, "a secret or a field has a name that is no file name") from None
         sums = {path: each.checksum for path, each in rendered.items()}
-        following = Manifest(index, complete, target, dict(floors), sums)
+        following = Manifest(index, complete, target, dict(floors), sums, store, former & target.keys())
+        # Another store counts from 1 again: what it says is new, whatever the version.
+        another = self.manifest.former if store == self.manifest.store else self.manifest.secrets.keys()
         new = any(each.data is not None for each in rendered.values())
+        new = new or any(changes[name] for name in changes.keys() & another)
         if self._current and not new and _same(following, self.manifest):
             return
         before = self.manifest
@@ -304,11 +315,11 @@ class Files:
             old = self.manifest.secrets.get(name)
             for item, path in entry.files():
                 yield from self._parents(base, path, folders)
-                if old and (old.version, old.fields) == (entry.version, entry.fields):
+                secret = changes.get(name)
+                if secret is None:
+                    assert old is not None
                     self._carry_over(dict(old.files())[item], f"{base}/{path}")
                 else:
-                    secret = changes[name]
-                    assert secret is not None
                     tree.write(f"{base}/{path}", secret.fields[item], self._mode, self._group)
                 yield
         for path, each in rendered.items():
@@ -365,7 +376,8 @@ class Files:
             with contextlib.suppress(OSError):
                 os.rmdir(f"{base}/{entry.path}")
         rendered = {path: each for path, each in self.manifest.rendered.items() if path not in paths}
-        self.manifest = replace(self.manifest, secrets=secrets, rendered=rendered)
+        former = self.manifest.former & secrets.keys()
+        self.manifest = replace(self.manifest, secrets=secrets, rendered=rendered, former=former)
         if tell and not self.owed:
             self.owed = True
             with contextlib.suppress(OSError):

@@ -49,13 +49,16 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """One generation. `floors`: the lowest version acceptable by name, also of secrets removed. `rendered`: path below
-    the mount of each rendered file -> a checksum of what asked for it."""
+    the mount of each rendered file -> a checksum of what asked for it. `store`: the identity of the store that index,
+    versions and floors are of, "" if unknown; `former`: names whose value is of a store before that one."""
 
     index: int = 0
     complete: bool = False
     secrets: Mapping[str, Entry] = field(default_factory=dict)
     floors: Mapping[str, int] = field(default_factory=dict)
     rendered: Mapping[str, int] = field(default_factory=dict)
+    store: str = ""
+    former: frozenset[str] = frozenset()
 
     def versions(self) -> dict[str, int]:
         return {name: entry.version for name, entry in self.secrets.items()}
@@ -95,6 +98,8 @@ def encode(manifest: Manifest) -> bytes:
         "secrets": secrets,
         "floors": dict(manifest.floors),
         "rendered": dict(manifest.rendered),
+        "store": manifest.store,
+        "former": sorted(manifest.former),
     }
     return json.dumps(body, separators=(",", ":")).encode("ascii")
 
@@ -130,7 +135,10 @@ def decode(data: bytes) -> Manifest | None:
         rendered = {path: _count(sum_, 0) for path, sum_ in body.get("rendered", {}).items()}
         if not all(map(rules.is_path, rendered)):
             return None
-        return Manifest(_count(body["index"], 0), body["complete"], secrets, floors, rendered)
+        store, former = body.get("store", ""), frozenset(body.get("former", ()))
+        if type(store) is not str or not former <= secrets.keys():
+            return None
+        return Manifest(_count(body["index"], 0), body["complete"], secrets, floors, rendered, store, former)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

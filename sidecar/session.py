@@ -110,6 +110,8 @@ class Session:
             "complete": self._set.complete,
             "index": self._set.placed_index,
             "secrets": dict(sorted(self._set.held.items())),
+            "store": self._set.store,
+            "former": sorted(self._set.former),
             "missing": {name: self._set.why(name) for name in self._set.missing()},
             "error": self._placing.error or self._refusal,
             "render": self._placing.render,
@@ -143,6 +145,7 @@ class Session:
             have=self._set.greet(),
             want=self._purpose.want,
             mode=self._purpose.mode,
+            store=self._set.store,
         )
         return self._end(now, [Send(hello)])
 
@@ -260,7 +263,8 @@ class Session:
         self._enter("idle", now)
 
     def _welcome(self, now: float, chance: float, welcome: m.Welcome) -> list[Action]:
-        if welcome.index < self._set.index:
+        self._set.meet(welcome.store)
+        if welcome.index < self._set.index and not self._set.another:
             return self._behind(now, chance, welcome.node, welcome.index)
         self._enter("live", now)
         self._dialer.welcomed()
@@ -274,7 +278,7 @@ class Session:
         self._refusal = codes.BEHIND
         self._dialer.shun(now)
         reason = f"{node or self._dialer.current} is at index {index}, behind the {self._set.index} seen here"
-        reason += "; if the store was built anew, recreate the pod: what is in its files stays until then"
+        reason += "; if every node is, it was restored from an older backup: recreate the pod, its files stay till then"
         return [*self._goodbye(), *self._retreat(now, chance, reason)]
 
     def _goaway(self, now: float, chance: float, goaway: m.Goaway) -> list[Action]:
@@ -326,7 +330,7 @@ class Session:
         return [*self._goodbye(), *self._retreat(now, chance, reason, REPLACE)]
 
     def _sync(self, now: float, chance: float, sync: m.Sync) -> list[Action]:
-        if sync.index < self._set.index:
+        if sync.index < self._set.index and not self._set.another:
             return self._behind(now, chance, self._node, sync.index)
         actions = self._set_stale(now, sync.stale)
         return [*actions, *map(Log, self._set.commit(sync)), *self._placing.committed(now)]
@@ -349,11 +353,11 @@ class Session:
     # -- receipts --------------------------------------------------------------------------------------------------
 
     def _receipt(self, now: float, wall_ms: int) -> list[Action]:
-        if self._phase != "live":
-            return []
+        if self._phase != "live" or self._set.another:
+            return []  # nobody to tell, or one of another store: its versions are none of ours yet
         stale_ms = max(0, int((now - self._fresh_at) * 1000)) if self._stale else 0
         report = replace(self._notify, render=self._placing.render, staleness_ms=stale_ms)
-        return [Send(m.Receipt(self._set.placed_index, dict(self._set.held), self._placing.error, wall_ms, report))]
+        return [Send(m.Receipt(self._set.placed_index, self._set.vouched(), self._placing.error, wall_ms, report))]
 
     # -- the ends of an init run, and the clock ----------------------------------------------------------------------
 

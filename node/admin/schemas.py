@@ -343,8 +343,8 @@ SCHEMAS: Final[Json] = {
             "version": {"type": ["integer", "null"], "description": "in its files; null: none"},
             "reason": {
                 "type": "string",
-                "description": "empty when the newest version is in its files; else behind, stale, disconnected, "
-                "render_failed, no_space, write_failed, not_granted, not_yet_valid or expired",
+                "description": "empty when the newest version is in its files; else behind, ahead, stale, "
+                "disconnected, render_failed, no_space, write_failed, not_granted, not_yet_valid or expired",
             },
             "detail": {"type": "string"},
             "counts": {

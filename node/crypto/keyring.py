@@ -29,6 +29,7 @@ class Keyring:
     def __init__(self, root: RootKey, cluster: str) -> None:
         self._root, self._cluster = root, cluster
         self._keys: dict[int, bytes] = {}
+        self._store = ""
 
     @property
     def generation(self) -> int:
@@ -40,6 +41,15 @@ class Keyring:
         """How many data keys are known here."""
         return len(self._keys)
 
+    @property
+    def store(self) -> str:
+        """The identity of the store, 32 hexadecimal digits, "" while there is no data key yet.
+
+        The first data key is drawn once in a store's life, replicated, and never replaced, so a name derived from it
+        lives exactly as long as the history that versions and indexes count in. Nothing of the key shows in it.
+        """
+        return self._store
+
     def _wrap_aad(self, generation: int) -> bytes:
         return f"data key\0{self._cluster}\0{generation}".encode()
 
@@ -48,6 +58,9 @@ class Keyring:
         for generation, wrapped in keys.items():
             if generation not in self._keys:
                 self._keys[generation] = self._root.unwrap(wrapped, self._wrap_aad(generation))
+        if self._keys and not self._store:
+            first = self._keys[min(self._keys)]
+            self._store = derive(first, b"store identity", self._cluster.encode())[:16].hex()
 
     def new_key(self, generation: int) -> bytes:
         """A new random data key, wrapped; in use only once it comes back through `absorb`."""

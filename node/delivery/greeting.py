@@ -25,7 +25,8 @@ GRACE = 0.5
 class Door:
     """`verify(token)` raises Rejected with a token_* code, or Retry. `index()`: log index applied here.
     `wait_applied(index, timeout)`: whether it was applied in time. `settled()`: False while this node has just started
-    and may still hear of what it missed."""
+    and may still hear of what it missed. `stale()`: whether it has lost touch with the majority. `store()`: the
+    identity of its store, "" while it knows none."""
 
     def __init__(
         self,
@@ -35,6 +36,8 @@ class Door:
         wait_applied: Callable[[int, float], Awaitable[bool]],
         settled: Callable[[], bool],
         limits: Limits,
+        stale: Callable[[], bool],
+        store: Callable[[], str],
     ) -> None:
         self._node = node
         self._verify = verify
@@ -42,6 +45,8 @@ class Door:
         self._wait_applied = wait_applied
         self._settled = settled
         self._limits = limits
+        self._stale = stale
+        self._store = store
 
     async def identify(self, token: str) -> Identity:
         """Raises Rejected, or Retry if it cannot be known now."""
@@ -52,7 +57,8 @@ class Door:
             raise Retry(f"{self._node} could not get the keys to verify the token with in time") from None
 
     async def admit(self, hello: m.Hello) -> tuple[Identity, int]:
-        """The identity and the protocol version of a stream that may begin. Raises Rejected or Retry."""
+        """The identity and the protocol version of a stream, which may begin after `catch_up`. Raises Rejected or
+        Retry."""
         version = negotiate(hello.versions)
         if version is None:
             spoken = ", ".join(map(str, VERSIONS))
@@ -61,16 +67,19 @@ class Door:
                 code=codes.VERSION,
                 hint="upgrade the older of the two: nodes first",
             )
-        identity = await self.identify(hello.token)
-        await self._catch_up(hello.index)
-        return identity, version
+        return await self.identify(hello.token), version
 
-    async def _catch_up(self, index: int) -> None:
+    def foreign(self, hello: m.Hello) -> bool:
+        """Whether its files are of another store than this node's, so that neither index nor versions compare."""
+        return bool(hello.store) and self._store() not in ("", hello.store)
+
+    async def catch_up(self, hello: m.Hello) -> None:
         """Versions never go back: a node that knows less than the sidecar waits, then sends it elsewhere. So does one
-        that knows nothing at all: its "there is nothing for you" would be believed."""
+        that knows nothing at all: its "there is nothing for you" would be believed. Raises Retry; `behind` if this node
+        has the majority's word that there is no more to come."""
         while not self._settled():  # noqa: ASYNC110 - seconds after a start, and nobody has an event for it
             await asyncio.sleep(SETTLE_CHECK)
-        index = max(index, 1)
+        index = 1 if self.foreign(hello) else max(hello.index, 1)
         if index <= self._index():
             return
         try:
@@ -81,5 +90,7 @@ class Door:
         if not reached:
             raise Retry(
                 f"{self._node} is at index {self._index()} of the log, behind the {index} this sidecar has seen",
-                hint="another node may have it already",
+                code=codes.BEHIND if self._index() and not self._stale() else codes.UNAVAILABLE,
+                hint="another node may have it already; if none has, the store was restored from an older backup: "
+                "recreate the pod, its files stay until then",
             )

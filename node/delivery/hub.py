@@ -140,6 +140,12 @@ class Hub:
         self._enqueue(subscriber)
         return subscriber.id, actions
 
+    def turned_away(self, asked: Subscription, index: int, code: str, wall_ms: int) -> None:
+        """One that was refused for what it has, and says so in its HELLO: seen for a while as if it had left."""
+        refused = Subscriber(0, asked, self._own(asked.have), wall_ms, self._passes.stale)
+        refused.index, refused.error = index, code
+        self._departed.put(refused.receipt(self._node), wall_ms)
+
     def unsubscribe(self, number: int, wall_ms: int, left: bool = False) -> None:
         """The stream is over; `left`: by a goodbye of the sidecar. A number that is not subscribed is ignored."""
         subscriber = self._subscribers.pop(number, None)

@@ -31,10 +31,17 @@ class Refusals:
         """Spread, so that those refused together do not come back together."""
         return round(self._clock.uniform(0.5 * base_ms, 1.5 * base_ms))
 
-    def unavailable(self, connection: Connection, message: str, hint: str = "", after_ms: int = 0) -> None:
+    def unavailable(
+        self,
+        connection: Connection,
+        message: str,
+        hint: str = "",
+        after_ms: int = 0,
+        code: str = codes.UNAVAILABLE,
+    ) -> None:
         """Not now, or not here."""
         hint = hint or "the sidecar tries another node by itself"
-        self.refuse(connection, codes.UNAVAILABLE, message, hint, self.jitter(after_ms or self._limits.retry_ms))
+        self.refuse(connection, code, message, hint, self.jitter(after_ms or self._limits.retry_ms))
 
     def refuse(self, connection: Connection, code: str, message: str, hint: str = "", retry_ms: int = 0) -> None:
         """`retry_ms` 0: the same call will not succeed soon."""

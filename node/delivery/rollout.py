@@ -21,6 +21,8 @@ FORGIVEN_MS: Final = 120_000
 is away for longer is shown and does not count."""
 BEHIND: Final = "behind"
 RENDER_FAILED: Final = "render_failed"
+AHEAD: Final = "ahead"
+"""It has a version that this store has never had: of another store, or of one restored from an older backup."""
 STALE: Final = "stale"
 DISCONNECTED: Final = "disconnected"
 
@@ -56,8 +58,14 @@ def concerns(record: Record, receipt: Receipt) -> bool:
     return not receipt.want and policy.granted(record.grants, receipt.namespace, receipt.serviceaccount)
 
 
-def stand(record: Record, receipt: Receipt, wall_ms: int, stale: bool) -> Standing:
-    """`stale`: whether this node has lost touch with the majority."""
+def worse(one: Standing, other: Standing) -> Standing:
+    """Of two sidecars of one pod the one that holds the roll-out up; the first if neither does."""
+    return other if other.counts and other.reason and not (one.counts and one.reason) else one
+
+
+def stand(record: Record, receipt: Receipt, wall_ms: int, stale: bool, applied: int) -> Standing:
+    """`stale`: whether this node has lost touch with the majority; `applied`: log index that the record is as of. A
+    receipt of a later one may have a later version."""
     _, code = policy.entitled(record, receipt.namespace, receipt.serviceaccount, wall_ms)
     version = receipt.placed.get(record.name)
     report = receipt.report
@@ -65,6 +73,10 @@ def stand(record: Record, receipt: Receipt, wall_ms: int, stale: bool) -> Standi
     detail = f"notify: {report.notify}" if report is not None and report.notify else ""
     if code:
         reason = code
+    elif receipt.error == codes.BEHIND and not receipt.connected:
+        reason, detail = AHEAD, f"refused: it has seen index {receipt.index}, which this store has not reached"
+    elif version is not None and version > record.version and receipt.index <= applied:
+        reason, detail = AHEAD, f"this store has had {record.version} at the most"
     elif version is not None and version >= record.version:
         reason = RENDER_FAILED if report is not None and report.render else ""
         detail = report.render if report is not None and reason else detail

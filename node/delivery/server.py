@@ -43,6 +43,8 @@ DRAIN_AT_ONCE: Final = 128
 DRAIN_RATE: Final = 1500
 """Sidecars sent away a second. A handshake is about a millisecond of the node that takes them; told all at once, the
 last of some thousands would be without a stream for seconds. Until it is told, each of them is served here."""
+LATER_MS: Final = 5_000
+"""When one comes back that every node is behind: it waits for a person, or for one that has only just come up."""
 
 
 def never(token: str, namespace: str, serviceaccount: str) -> bool:
@@ -56,7 +58,7 @@ class DeliveryServer:
     `verify` raises Rejected (token_* codes) or Retry. `revoked(token, namespace, serviceaccount)`: whether the stream
     begun with this token must end; asked at every visit, so it must not wait. `applied_index`: log index applied here.
     `wait_applied(index, timeout)`: whether it got there in time. `stale`: whether this node has lost touch with the
-    majority.
+    majority. `store`: the identity of its store, "" while it knows none.
     """
 
     def __init__(
@@ -75,15 +77,16 @@ class DeliveryServer:
         stale: Callable[[], bool],
         limits: Limits | None = None,
         cluster: str = "",
+        store: Callable[[], str] = lambda: "",
     ) -> None:
         self._host, self._wanted_port = host, port
         self._hub = hub
         self._applied_index = applied_index
         self._clock = clock
-        self._node, self._cluster = node, cluster
+        self._node, self._cluster, self._store = node, cluster, store
         self._stale = stale
         self._limits = limits or Limits()
-        self._door = Door(node, verify, self._index, wait_applied, self._settled, self._limits)
+        self._door = Door(node, verify, self._index, wait_applied, self._settled, self._limits, stale, store)
         self._audit = Audit(node, clock)
         self._acceptor = Acceptor(lambda: Connection(self), context, self._full)
         self._roster = Roster()
@@ -93,7 +96,7 @@ class DeliveryServer:
         self._draining = ""
         self._settle_until = 0.0
         self._empty: asyncio.Event | None = None
-        self.counters: dict[str, int] = dict.fromkeys(("welcomed", "broken", "renewed"), 0)
+        self.counters: dict[str, int] = dict.fromkeys(("welcomed", "broken", "renewed", "behind", "foreign"), 0)
 
     # -- what the wiring calls -------------------------------------------------------------------------------------
 
@@ -285,6 +288,14 @@ class DeliveryServer:
         connection.pod = identity.pod or hello.pod
         connection.expires = identity.expires
         connection.token = hello.token
+        try:
+            await self._door.catch_up(hello)
+        except Retry as error:
+            if error.code != codes.BEHIND:
+                raise
+            self.counters["behind"] += 1
+            self._hub.turned_away(self._asked(connection, hello), hello.index, error.code, self._clock.wall_ms())
+            self._refusals.unavailable(connection, error.message, error.hint, LATER_MS, error.code)
         if not (connection.lost or connection.closing):
             self._welcome(connection, hello, version)
 
@@ -301,26 +312,35 @@ class DeliveryServer:
             return
         self._hub.set_stale(self._stale())
         heartbeat = round(self._limits.heartbeat * 1000)
-        welcome = m.Welcome(version, self._node, self._index(), heartbeat, self._hub.stale, self._cluster)
+        welcome = m.Welcome(
+            version, self._node, self._index(), heartbeat, self._hub.stale, self._cluster, self._store()
+        )
         frame = connection.protocol.send_welcome(welcome)
         connection.protocol.hello = FORGOTTEN
         self._roster.leave_greeting(connection)
         connection.send(frame)
-        asked = Subscription(
+        number, actions = self._hub.subscribe(self._asked(connection, hello), self._clock.wall_ms())
+        self._roster.subscribe(connection, number)
+        self.counters["welcomed"] += 1
+        self._perform(actions)
+        self._wake()
+
+    def _asked(self, connection: Connection, hello: m.Hello) -> Subscription:
+        """What a sidecar has of another store counts for nothing: it is sent everything."""
+        foreign = self._door.foreign(hello)
+        if foreign:
+            self.counters["foreign"] += 1
+            log.warning("pod %s has the files of another store: it is sent everything", connection.pod)
+        return Subscription(
             namespace=connection.namespace,
             serviceaccount=connection.serviceaccount,
             pod=connection.pod,
             instance=hello.instance,
             agent=hello.agent,
-            have=hello.have,
+            have={} if foreign else hello.have,
             want=frozenset(hello.want),
             mode=hello.mode,
         )
-        number, actions = self._hub.subscribe(asked, self._clock.wall_ms())
-        self._roster.subscribe(connection, number)
-        self.counters["welcomed"] += 1
-        self._perform(actions)
-        self._wake()
 
     async def _renew(self, connection: Connection, renewal: m.Token) -> None:
         """A fresh token on the open stream: the same workload, or the stream ends."""

@@ -49,4 +49,5 @@ RENDER_FAILED: Final = "render_failed"
 NOT_PLACED: Final = "not_placed"
 """Status of a sidecar: a node sent this secret, and the files could not be written with it yet; `error` says why."""
 BEHIND: Final = "behind"
-"""Status of a sidecar: every node it reaches knows less than it has already seen, so it takes nothing from them."""
+"""REFUSED, and status of a sidecar: the node knows less than the sidecar has already seen, so nothing is taken from it.
+When every node says so, the store was restored from an older backup."""

@@ -23,9 +23,17 @@ MAX_DELAY_MS: Final = 3_600_000
 """No peer may send the other away for more than an hour."""
 
 
+def _optional(body: checks.Body, key: str) -> str:
+    """A word that a peer of the same protocol version may not know of yet: "" if it is not there."""
+    return checks.text(body, key, MAX_WORD) if key in body else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Client, first. `have`: versions in place; `want`: empty asks for everything granted; `index`: highest placed."""
+    """Client, first. `have`: versions in place; `want`: empty asks for everything granted; `index`: highest placed.
+
+    `store`: the identity of the store that `have` and `index` are of; "" if unknown, and then the key is left out.
+    """
 
     TYPE: ClassVar[int] = 1
     versions: tuple[int, ...]
@@ -37,9 +45,10 @@ class Hello:
     have: Mapping[str, int] = field(default_factory=dict)
     want: tuple[str, ...] = ()
     mode: str = "run"
+    store: str = ""
 
     def to_body(self) -> dict[str, Any]:
-        return {
+        body = {
             "versions": list(self.versions),
             "token": self.token,
             "pod": self.pod,
@@ -50,6 +59,7 @@ class Hello:
             "want": list(self.want),
             "mode": self.mode,
         }
+        return {**body, "store": self.store} if self.store else body
 
     @classmethod
     def from_body(cls, body: checks.Body) -> Self:
@@ -63,6 +73,7 @@ class Hello:
             have=checks.versions(body, "have"),
             want=checks.secrets(body, "want"),
             mode=checks.word(body, "mode", ("run", "init"), "neither run nor init"),
+            store=_optional(body, "store"),
         )
 
 
@@ -192,7 +203,8 @@ class Pong:
 class Welcome:
     """Node, first: the stream is open. `index`: what this node has applied; `heartbeat_ms`: idle time before a ping.
 
-    `cluster`: which log `index` counts in, since version 2; "" if the node does not say.
+    `cluster`: its name, since version 2; "" if the node does not say. `store`: the identity of the history that
+    `index` and all versions count in, "" if the node does not say, and then the key is left out.
     """
 
     TYPE: ClassVar[int] = 16
@@ -202,6 +214,7 @@ class Welcome:
     heartbeat_ms: int
     stale: bool
     cluster: str = ""
+    store: str = ""
 
     def to_body(self) -> dict[str, Any]:
         body = {
@@ -211,7 +224,9 @@ class Welcome:
             "heartbeat_ms": self.heartbeat_ms,
             "stale": self.stale,
         }
-        return body if self.version < 2 else {**body, "cluster": self.cluster}
+        if self.version < 2:
+            return body
+        return {**body, "cluster": self.cluster} | ({"store": self.store} if self.store else {})
 
     @classmethod
     def from_body(cls, body: checks.Body) -> Self:
@@ -219,6 +234,7 @@ class Welcome:
         return cls(
             version=version,
             cluster=checks.text(body, "cluster", MAX_WORD) if version >= 2 else "",
+            store=_optional(body, "store") if version >= 2 else "",
             node=checks.text(body, "node", MAX_WORD),
             index=checks.number(body, "index"),
             heartbeat_ms=checks.number(body, "heartbeat_ms", 10, 60_000),

@@ -81,16 +81,22 @@ def status(as_json: bool, timeout: float) -> None:
 
 
 def merged(receipts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One receipt a sidecar, sorted: the connected one before what a node remembers of one that left it, else the
-    newest."""
+    """One receipt a pod, sorted: the connected one before what a node remembers of one that left it, of several the one
+    with a reason why it is not done, else the newest."""
     best: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for item in sorted(receipts, key=lambda item: (item["connected"], item["since_ms"])):
+    for item in sorted(receipts, key=_weight):
         best[item["namespace"], item["pod"], item["serviceaccount"]] = item
     return [best[key] for key in sorted(best)]
 
 
+def _weight(item: dict[str, Any]) -> tuple[bool, bool, int]:
+    return item["connected"], item["connected"] and bool(item.get("reason")), item["since_ms"]
+
+
 def _state(receipt: dict[str, Any]) -> str:
     """What is wrong with it, the first thing first, or "ok". Of a sidecar too old to say, what is known."""
+    if not receipt["connected"] and receipt["error"] == "behind":
+        return f"refused {output.when(receipt['since_ms'])}: it has seen more than this store has; recreate the pod"
     if not receipt["connected"]:
         return f"{'ended' if receipt['left'] else 'left'} {output.when(receipt['since_ms'])}"
     parts = [receipt["error"]]

@@ -26,6 +26,7 @@ PERIOD = 0.5
 """Seconds between two looks."""
 WHY = {
     "behind": "has not got it yet",
+    "ahead": "has what this store does not know, of another store or from before a restore: recreate the pod",
     "stale": "its node has no quorum",
     "disconnected": "not connected",
     "render_failed": "rendering failed",
@@ -84,14 +85,14 @@ def together(answers: Sequence[dict[str, Any]], failures: Sequence[Failure] = ()
     stale = {answer["node"] for answer in answers if answer["stale"]}
     members = {member for answer in answers for member in answer["members"]}
     pods = []
-    for pod in merged([pod for answer in answers for pod in answer["pods"]]):
+    for pod in [pod for answer in answers for pod in answer["pods"]]:
         if not pod["reason"] and (pod["version"] or 0) < version:
             late = "stale" if pod["node"] in stale else "behind"
             pods.append({**pod, "reason": late if pod["connected"] else "disconnected"})
         else:
             pods.append(pod)
     absent = sorted(members - {answer["node"] for answer in answers})
-    return Look(answers[0]["name"], version, pods, absent, failures)
+    return Look(answers[0]["name"], version, merged(pods), absent, failures)
 
 
 def watch(client: Client, name: str, until: float) -> Look:

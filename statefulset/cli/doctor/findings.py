@@ -330,12 +330,18 @@ def sidecars(facts: Facts) -> Iterator[Finding]:
         yield Finding("sidecars", "skipped", facts.sidecars.why)
         return
     here = [each for each in facts.sidecars if not each.get("left")]
+    refused = [each for each in here if each.get("error") == "behind" and not each.get("connected")]
+    here = [each for each in here if each not in refused]
     known = {} if isinstance(facts.versions, Unknown) else facts.versions
     broken = sorted(f"{_pod(each)} ({each['error']})" for each in here if each.get("error"))
     old = sorted(f"{_pod(each)} ({', '.join(names)})" for each in here if (names := _behind(each, known, facts.now_ms)))
     stale = sorted(_pod(each) for each in here if each.get("stale") or each.get("staleness_ms"))
     gone = sorted(_pod(each) for each in here if not each.get("connected"))
     look = "`safe sidecars` and `safe rollout status NAMESPACE/NAME` show each"
+    if refused:
+        what = f"{len(refused)} refused, they have seen more than this store has: {few(sorted(map(_pod, refused)))}"
+        remedy = "if the store was restored from an older backup, recreate these pods; their files stay until then"
+        yield Finding("sidecars", "FAIL", what, remedy)
     if broken:
         yield Finding("sidecars", "FAIL", f"{len(broken)} cannot write: {few(broken)}", look)
     if old:
@@ -344,7 +350,7 @@ def sidecars(facts: Facts) -> Iterator[Finding]:
         yield Finding("sidecars", "warn", f"{len(stale)} stale: {few(stale)}", "their node has no quorum; " + look)
     if gone:
         yield Finding("sidecars", "warn", f"{len(gone)} not connected: {few(gone)}", look)
-    if not (broken or old or stale or gone):
+    if not (refused or broken or old or stale or gone):
         of = "" if not isinstance(facts.versions, Unknown) else f" (versions not compared: {facts.versions.why})"
         yield Finding("sidecars", "ok", f"{len(here)} connected, up to date{of}")
 

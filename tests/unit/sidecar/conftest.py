@@ -88,6 +88,7 @@ class FakeNode:
         self.authority = authority
         self.port = 0
         self.index = 1
+        self.store = ""
         self.heartbeat_ms = 60_000
         self.mute = False
         self.refusal: m.Refused | None = None
@@ -124,11 +125,13 @@ class FakeNode:
             return
         version = negotiate(hello.versions)
         assert version is not None
-        peer.write(peer.wire.send_welcome(m.Welcome(version, self.name, self.index, self.heartbeat_ms, False)))
+        welcome = m.Welcome(version, self.name, self.index, self.heartbeat_ms, False, store=self.store)
+        peer.write(peer.wire.send_welcome(welcome))
+        have = hello.have if not self.store or hello.store in ("", self.store) else {}
         for name, secret in self.secrets.items():
-            if (not hello.want or name in hello.want) and hello.have.get(name, 0) < secret.version:
+            if (not hello.want or name in hello.want) and have.get(name, 0) < secret.version:
                 peer.write(peer.wire.send_secret(secret))
-        for name in hello.have:
+        for name in have:
             if name not in self.secrets:
                 peer.write(peer.wire.send_gone(m.Gone(name, "deleted")))
         for name, code in self.denied.items():

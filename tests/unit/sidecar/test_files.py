@@ -387,3 +387,16 @@ def test_the_status_file_is_replaced_whole(files, memory):
     files.write_status({"a": 2})
     assert (memory / "..status.json").read_text() == '{"a": 2}\n'
     assert os.listdir(memory) == ["..status.json"]
+
+
+def test_another_stores_value_is_written_also_if_its_version_is_in_place(files, memory):
+    one, two = secret("shop/db"), Secret("shop/db", 1, 1, {"value": b"another"})
+    assert files.apply({"shop/db": one, "shop/api": secret("shop/api")}, "shop", 5, True, {}, store="one")
+    assert files.apply({"shop/db": two}, "shop", 1, True, {}, None, "two", frozenset({"shop/api"}))
+    assert files.changed and tree(memory) == {"db": b"another", "api": b"v1"}
+    again = Files(str(memory))
+    found = again.recover()
+    assert (found.store, found.former, found.index) == ("two", {"shop/api"}, 1)
+    assert again.apply({"shop/api": secret("shop/api", 1, value=b"its own")}, "shop", 2, True, {}, None, "two")
+    assert again.changed and tree(memory) == {"db": b"another", "api": b"its own"} and not again.manifest.former
+    assert not again.apply({"shop/api": secret("shop/api")}, "shop", 2, True, {}, None, "two")

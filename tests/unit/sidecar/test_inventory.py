@@ -87,3 +87,74 @@ def test_what_came_while_one_place_was_rendered_stays_due():
     assert set(second.changes) == {"a/b", "a/c"}
     made.placed(second)
     assert made.held == {"a/b": 2, "a/c": 1} and made.placed_index == 11 and not made.pending
+
+
+def met(store="two", resume=None):
+    made = Inventory((), resume or Resume({"a/b": 4, "a/c": 2}, {"a/gone": 9}, 50, True, "one"))
+    made.greet()
+    made.meet(store)
+    return made
+
+
+def test_another_store_takes_over_at_its_first_set_and_not_before():
+    made = met()
+    assert made.another == "two" and made.secret(secret(version=1)) and made.secret(secret("a/gone", 1))
+    made.drop()
+    assert (made.another, made.store, made.index) == ("", "one", 50) and made.held == {"a/b": 4, "a/c": 2}
+    made = met()
+    action = place(made, secret(version=1), secret("a/gone", 1), index=7)
+    assert (action.store, action.index, action.former) == ("two", 7, frozenset({"a/c"}))
+    assert made.held == {"a/b": 1, "a/gone": 1, "a/c": 2} and made.vouched() == {"a/b": 1, "a/gone": 1}
+    assert made.greet() == {"a/b": 1, "a/gone": 1} and made.index == 7
+    assert Inventory((), Resume(made.held, action.floors, 7, True, "two", action.former)).greet() == made.greet()
+
+
+def test_what_another_store_does_not_name_is_removed_by_no_word_but_its_own():
+    made = met()
+    place(made, gone=["a/b"])
+    assert made.held == {"a/b": 4, "a/c": 2} and made.former == {"a/b", "a/c"}
+    place(made, gone=["a/b"], full=True)
+    assert made.held == {"a/b": 4, "a/c": 2}, "it never had it"
+    place(made, secret(version=1), full=False)
+    place(made, gone=["a/b"], full=False)
+    assert made.held == {"a/c": 2} and made.former == {"a/c"}
+
+
+def test_one_that_does_not_name_its_store_is_ours_and_a_first_name_is_learned():
+    assert met("").another == "" and met("one").another == ""
+    made = met("one", Resume({"a/b": 4}, {}, 50, True))
+    assert made.another == "" and made.store == "one" and made.greet() == {"a/b": 4}
+
+
+def test_what_the_former_store_took_away_goes_and_what_it_sent_is_void():
+    made = Inventory((), Resume({"a/b": 4, "a/c": 2}, {}, 50, True, "one"))
+    made.greet()
+    made.gone(m.Gone("a/b", codes.NOT_GRANTED))
+    assert made.secret(secret("a/c", 3))
+    made.commit(m.Sync(51, False, True))
+    made.drop()
+    made.greet()
+    made.meet("two")
+    said = made.commit(m.Sync(7, False, True))
+    assert "built anew" in said[0] and "a/c" in said[1] and "a/b" not in said[1]
+    removals = made.removals()
+    assert removals is not None and removals.index == 0, "no set of this store is in place by it"
+    action = made.place()
+    assert action.changes == {"a/b": None} and action.former == {"a/c"}
+    made.placed(action)
+    assert made.held == {"a/c": 2} and made.vouched() == {}
+
+
+def test_a_place_of_the_former_store_that_comes_late_is_of_the_former_store():
+    """Its templates were rendered while the other store took over."""
+    made = Inventory((), Resume({}, {}, 50, True, "one"))
+    made.greet()
+    made.secret(secret("a/b", 3))
+    made.commit(m.Sync(51, False, True))
+    late = made.place()
+    made.drop()
+    made.greet()
+    made.meet("two")
+    made.commit(m.Sync(7, False, True))
+    made.placed(late)
+    assert made.held == {"a/b": 3} and made.vouched() == {} and made.placed_index == 0

@@ -69,3 +69,12 @@ def test_load_bounds_what_it_reads(tmp_path, monkeypatch):
     assert mf.load(str(tmp_path / "none")) is None
     monkeypatch.setattr(mf, "MAX_BYTES", 10)
     assert mf.load(str(tmp_path)) is None
+
+
+def test_the_store_and_what_is_of_a_former_one():
+    made = Manifest(7, True, GOOD.secrets, GOOD.floors, {}, "one", frozenset({"a/b"}))
+    assert mf.decode(mf.encode(made)) == made
+    older = {key: part for key, part in change().items() if key not in ("store", "former")}
+    assert mf.decode(json.dumps(older).encode()) == GOOD, "one written before there was an identity"
+    for parts in ({"store": 1}, {"former": ["x/y"]}, {"former": [[]]}, {"former": 1}):
+        assert mf.decode(json.dumps(change(**parts)).encode()) is None

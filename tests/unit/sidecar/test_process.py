@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import msgpack
+import pytest
 
 from sidecar.wire import messages as m
 
@@ -133,6 +134,40 @@ async def test_a_node_that_lost_its_memory_changes_nothing(rig, wait_until):
     await wait_until(lambda: rig.status().get("error") == "behind")
     assert value(rig, "db") == b"v5"
     assert rig.status()["secrets"] == {"shop/db": 5}
+
+
+@pytest.mark.parametrize("version", [1, 5])
+async def test_a_store_built_anew_takes_over_what_it_names(rig, wait_until, version):
+    """Its index is past the old one's and its versions begin again, also at the one that is in the files."""
+    node = await rig.node("safe-0")
+    node.store = "one"
+    node.put("shop/db", 5, {"value": b"old"})
+    node.put("shop/api", 2, {"value": b"only the former has it"})
+    process = await rig.start("run", SAFE_NOTIFY="none")
+    await wait_until(lambda: value(rig, "api") is not None)
+    await node.kill()
+    node.index, node.secrets, node.store = 100, {}, "two"
+    node.put("shop/db", version, {"value": b"new"})
+    node.peers.clear()
+    await node.start()
+    await wait_until(lambda: value(rig, "db") == b"new")
+    await wait_until(lambda: any(peer.receipts() for peer in node.peers))
+    (peer,) = [peer for peer in node.peers if peer.receipts()]
+    assert peer.wire.hello.store == "one" and peer.receipts()[-1].placed == {"shop/db": version}
+    assert value(rig, "api") == b"only the former has it", "nothing was said of it"
+    assert rig.status()["former"] == ["shop/api"] and rig.status()["store"] == "two"
+    process.kill()
+    await process.wait()
+    node.peers.clear()
+    await rig.start("run")
+    await wait_until(lambda: any(peer.receipts() for peer in node.peers))
+    assert node.live()[0].wire.hello.have == {"shop/db": version} and node.live()[0].wire.hello.store == "two"
+    assert value(rig, "api") == b"only the former has it"
+    node.put("shop/api", 1, {"value": b"its own"})
+    await wait_until(lambda: value(rig, "api") == b"its own")
+    assert rig.status()["former"] == [] and rig.status()["secrets"] == {"shop/api": 1, "shop/db": version}
+    node.delete("shop/api")
+    await wait_until(lambda: not (rig.mount / "api").exists())
 
 
 async def test_a_restart_of_the_sidecar_continues_from_the_files(rig, wait_until):

@@ -513,3 +513,20 @@ def test_who_was_held_up_itself_asks_before_it_leaves():
     wait = of(Wait, session.woken(20.1, CHANCE))[0].seconds
     assert wait == pytest.approx(s.ANSWER * 2.0 - 0.1)
     assert of(Close, session.woken(20.1 + wait, CHANCE)), "nothing came: it is the node"
+
+
+def test_another_store_is_heard_out_whatever_its_index_and_told_nothing_of_the_former():
+    session = made(resume=Resume({"a/b": 3, "a/c": 1}, {}, 50, True, "one"))
+    session.start(0, CHANCE)
+    [hello] = sent(m.Hello, session.connected(0, ROUTE, "token", None))
+    assert hello.store == "one"
+    session.received(0, CHANCE, m.Welcome(2, "safe-1", 4, 2000, False, "c", "two"))
+    assert not sent(m.Receipt, session.notified(0, 1, "", 1, 0)), "of versions that mean nothing there"
+    actions = deliver(session, secret(version=1, index=4), sync(4))
+    [receipt] = sent(m.Receipt, actions)
+    assert receipt.placed == {"a/b": 1} and receipt.index == 4
+    assert any("built anew" in log.text for log in of(Log, actions))
+    assert any("a/c" in log.text for log in of(Log, actions))
+    status = session.status(1)
+    assert (status["store"], status["former"], status["secrets"]) == ("two", ["a/c"], {"a/b": 1, "a/c": 1})
+    assert of(Close, session.received(2, CHANCE, sync(3))), "from here on its own index may not go back"

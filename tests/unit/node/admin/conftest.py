@@ -173,7 +173,7 @@ class Connected:
     async def rollout(self, record: Any) -> AsyncIterator[Standing]:
         for receipt in self.all:
             if concerns(record, receipt):
-                yield stand(record, receipt, receipt.since_ms + 1, stale=False)
+                yield stand(record, receipt, receipt.since_ms + 1, stale=False, applied=0)
 
 
 class Node:

@@ -91,3 +91,18 @@ def test_the_largest_secret_stays_within_what_a_record_may_hold() -> None:
     _, sealed = keyring.seal_value("ns/name", b"w" * 16, fields)
     assert sum(map(len, fields.values())) == 1 << 20 and len(sealed) < (1 << 20) + (32 << 10)
     assert keyring.open_value("ns/name", 1, b"w" * 16, sealed) == fields
+
+
+def test_the_identity_of_a_store_is_that_of_its_first_key() -> None:
+    """The same on every node and after every restart, whatever keys come later; another for a store built anew."""
+    first, second = ring(), Keyring(ROOT, "c1")
+    assert Keyring(ROOT, "c1").store == ""
+    keys = {1: second.new_key(1)}
+    second.absorb(keys)
+    identity = second.store
+    assert len(identity) == 32 and first.store not in ("", identity)
+    keys[2] = second.new_key(2)
+    second.absorb(keys)
+    restarted = Keyring(ROOT, "c1")
+    restarted.absorb(dict(sorted(keys.items(), reverse=True)))
+    assert second.store == restarted.store == identity

@@ -330,6 +330,7 @@ class Site:
         self.clock = SetClock()
         self.client_context = client_context
         self.is_stale = False
+        self.store = ""
         self.applied = asyncio.Condition()
         self.expires_in = 3600.0
         self.verifying: Callable[[str], Awaitable[Identity]] = self.verify
@@ -349,6 +350,7 @@ class Site:
             node="safe-0",
             cluster="test",
             stale=lambda: self.is_stale,
+            store=lambda: self.store,
             limits=Limits(**(times | limits)),
         )
 

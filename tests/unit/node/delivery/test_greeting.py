@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 
@@ -22,6 +23,8 @@ class Node:
         self.asked: list[tuple[int, float]] = []
         self.reaches = True
         self.settled = True
+        self.stale = False
+        self.store = "one"
         self.verified: list[str] = []
 
     async def verify(self, token):
@@ -34,7 +37,14 @@ class Node:
 
     def door(self, **limits) -> Door:
         return Door(
-            "safe-0", self.verify, lambda: self.index, self.wait_applied, lambda: self.settled, Limits(**limits)
+            "safe-0",
+            self.verify,
+            lambda: self.index,
+            self.wait_applied,
+            lambda: self.settled,
+            Limits(**limits),
+            lambda: self.stale,
+            lambda: self.store,
         )
 
 
@@ -75,12 +85,23 @@ async def test_keys_that_do_not_come_in_time(node):
 
 
 async def test_behind_waits_and_then_says_so(node):
-    assert await node.door(behind=1.5).admit(hello(index=9))
+    await node.door(behind=1.5).catch_up(hello(index=9))
     assert node.asked == [(9, 1.5)]
     node.reaches = False
-    with pytest.raises(Retry) as refused:
-        await node.door().admit(hello(index=9))
-    assert "index 5" in refused.value.message and "9" in refused.value.message
+    for node.stale, code in ((False, "behind"), (True, "unavailable")):
+        with pytest.raises(Retry) as refused:
+            await node.door().catch_up(hello(index=9))
+        assert "index 5" in refused.value.message and "9" in refused.value.message
+        assert refused.value.code == code and "recreate the pod" in refused.value.hint
+
+
+async def test_an_index_of_another_store_says_nothing(node):
+    node.reaches = False
+    await node.door().catch_up(dataclasses.replace(hello(index=9), store="two"))
+    assert node.asked == []
+    for node.store, store in (("one", "one"), ("one", ""), ("", "two")):
+        with pytest.raises(Retry):
+            await node.door().catch_up(dataclasses.replace(hello(index=9), store=store))
 
 
 async def test_a_wait_that_hangs_is_cut_off(node):
@@ -89,20 +110,21 @@ async def test_a_wait_that_hangs_is_cut_off(node):
 
     node.wait_applied = wait_applied
     with pytest.raises(Retry):
-        await node.door(behind=0.01).admit(hello(index=9))
+        await node.door(behind=0.01).catch_up(hello(index=9))
 
 
 async def test_a_node_that_knows_nothing_waits_for_its_first_word(node):
     node.index, node.reaches = 0, False
-    with pytest.raises(Retry):
-        await node.door().admit(hello(index=0))
+    with pytest.raises(Retry) as refused:
+        await node.door().catch_up(hello(index=0))
+    assert refused.value.code == "unavailable"
     assert node.asked == [(1, 2.0)]
 
 
 async def test_not_settled_yet(node):
     node.settled = False
-    admitting = asyncio.ensure_future(node.door().admit(hello()))
+    admitting = asyncio.ensure_future(node.door().catch_up(hello()))
     await asyncio.sleep(0.1)
     assert not admitting.done()
     node.settled = True
-    assert await admitting
+    await admitting

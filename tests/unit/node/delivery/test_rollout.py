@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from node.delivery.receipts import Receipt
-from node.delivery.rollout import FORGIVEN_MS, concerns, stand
+from node.delivery.rollout import FORGIVEN_MS, concerns, stand, worse
 from sidecar.wire import messages as m
 
 NOW = 1_000_000
@@ -26,7 +26,7 @@ def of(**changes):
 def judged(record, stale=False, **changes):
     receipt = of(**changes)
     assert concerns(record, receipt)
-    one = stand(record, receipt, NOW, stale)
+    one = stand(record, receipt, NOW, stale, applied=6)
     return one.reason, one.counts
 
 
@@ -34,7 +34,10 @@ def judged(record, stale=False, **changes):
     ("changes", "reason"),
     [
         ({"placed": {"shop/db": 7}}, ""),
-        ({"placed": {"shop/db": 9}}, ""),  # this node is behind the one that gave it
+        ({"placed": {"shop/db": 9}}, ""),  # of index 7, and the record is as of 6
+        ({"placed": {"shop/db": 9}, "index": 6}, "ahead"),
+        ({"placed": {"shop/db": 7}, "connected": False, "error": "behind"}, "ahead"),
+        ({"placed": {"shop/db": 7}, "error": "behind"}, ""),  # it has found one that is not
         ({"placed": {"shop/db": 6}}, "behind"),
         ({}, "behind"),
         ({"placed": {"shop/db": 6}, "error": "no_space"}, "no_space"),
@@ -62,7 +65,7 @@ def test_what_failed_is_told_in_words(record):
         ({"report": m.Report(notify="HTTP 500")}, "notify: HTTP 500"),
         ({"placed": {}, "error": "token_expired"}, "token_expired"),
     ):
-        assert stand(record, of(**({"placed": {"shop/db": 7}} | changes)), NOW, False).detail == detail
+        assert stand(record, of(**({"placed": {"shop/db": 7}} | changes)), NOW, False, 7).detail == detail
 
 
 def test_a_pod_that_is_gone_does_not_hold_it_up_for_ever(record):
@@ -90,3 +93,10 @@ def test_whom_it_does_not_concern(record):
         {"serviceaccount": "other"},
     ):
         assert not concerns(record, of(**changes)), changes
+
+
+def test_of_two_sidecars_of_a_pod_the_one_that_is_late_counts(record):
+    done, late = (stand(record, of(placed={"shop/db": version}), NOW, False, 7) for version in (7, 6))
+    assert worse(done, late) is late and worse(late, done) is late and worse(done, done) is done
+    stranger = stand(record, of(serviceaccount="other"), NOW, False, 7)
+    assert worse(done, stranger) is done

@@ -261,8 +261,41 @@ async def test_a_sidecar_ahead_of_this_node_waits_for_the_log(site):
 async def test_a_sidecar_too_far_ahead_is_sent_elsewhere(site):
     client = await site.join(index=1_000_000)
     await client.until(lambda: client.ended)
-    assert client.refused.code == "unavailable" and client.refused.retry_ms > 0
-    assert "behind" in client.refused.message
+    assert client.refused.code == "behind" and client.refused.retry_ms > 0
+    assert "behind" in client.refused.message and "recreate the pod" in client.refused.hint
+
+
+async def test_a_sidecar_that_has_seen_more_than_the_store_has_is_shown_and_holds_the_rollout_up(site, eventually):
+    """After a restore: it is refused for ever, and was to be seen nowhere."""
+    site.put("shop/db", b"1", grants=("shop/web",))
+    client = await site.join("shop/web/p", index=1_000_000, have={"shop/db": 4}, want=("shop/db",))
+    await client.until(lambda: client.ended)
+    (receipt,) = site.server.receipts()
+    assert (receipt.pod, receipt.connected, receipt.error, receipt.index) == ("p", False, "behind", 1_000_000)
+    (standing,) = [one async for one in site.server.rollout(site.source.get("shop/db"))]
+    assert (standing.reason, standing.counts, standing.version) == ("ahead", True, 4) and "1000000" in standing.detail
+    assert site.server.stats()["behind"] == 1
+    site.is_stale = True
+    client = await site.join("shop/web/q", index=1_000_000)
+    await client.until(lambda: client.ended)
+    assert client.refused.code == "unavailable", "the majority may know what this node does not"
+    site.is_stale = False
+    back = await site.join("shop/web/p", index=1)
+    await back.until(lambda: back.full)
+    await eventually(lambda: all(one.connected for one in site.server.receipts()))
+
+
+async def test_the_files_of_another_store_count_for_nothing(site, eventually):
+    site.store = "two"
+    site.put("shop/db", b"new", grants=("shop/web",))
+    client = await site.join(index=1_000_000, have={"shop/db": 4, "shop/former": 1}, store="one")
+    await client.until(lambda: client.full)
+    assert client.welcome.store == "two" and client.values() == {"shop/db": b"new"}
+    assert not [message for message in client.messages if isinstance(message, m.Gone)]
+    assert site.server.receipts()[0].placed == {} and site.server.stats()["foreign"] == 1
+    same = await site.join(have={"shop/db": 1}, store="two")
+    await same.until(lambda: same.full)
+    assert same.values() == {}
 
 
 async def test_a_node_that_knows_nothing_answers_nobody(start_site):

@@ -54,3 +54,22 @@ async def test_pods_that_move_while_it_is_asked_are_there_once(site, monkeypatch
             staying.close()
             await eventually(lambda: site.server.stats()["subscribers"] == 1)
     assert sorted(found) == ["gone", "leaving", "staying"]
+
+
+async def test_two_sidecars_of_one_pod_do_not_hide_each_other(site, eventually):
+    for name in ("shop/one", "shop/two"):
+        site.put(name, b"1", grants=("shop/web",))
+    first = await site.join("shop/web/twins", instance="1", want=("shop/one",))
+    second = await site.join("shop/web/twins", instance="2", want=("shop/two",))
+    for client in (first, second):
+        await client.until(lambda client=client: client.full)
+    for name in ("shop/one", "shop/two"):
+        assert await standings(site, name) == {"twins": (None, "behind")}
+    third = await site.join("shop/web/twins", instance="3", want=("shop/two",))
+    await third.until(lambda: third.full)
+    second.send(second.protocol.send_receipt(m.Receipt(5, second.versions(), "", 1)))
+    await eventually(lambda: any(receipt.placed for receipt in site.server.receipts()))
+    assert await standings(site, "shop/two") == {"twins": (None, "behind")}, "one of them has it"
+    third.send(third.protocol.send_receipt(m.Receipt(5, third.versions(), "", 1)))
+    await eventually(lambda: sum(1 for receipt in site.server.receipts() if receipt.placed) == 2)
+    assert await standings(site, "shop/two") == {"twins": (1, "")}

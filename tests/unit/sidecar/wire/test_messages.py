@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from sidecar.wire import messages as m
@@ -125,3 +127,13 @@ def test_the_largest_secret_and_the_longest_hello_fit_a_frame():
 
 def test_size_is_the_sum_of_the_values():
     assert m.Secret("a/b", 1, 1, {"x": b"12", "y": b"345"}).size == 5
+
+
+def test_the_identity_of_the_store_may_be_left_out():
+    """A peer of the same protocol version may be older than it."""
+    for message in (HELLO, m.Welcome(2, "safe-0", 9, 2000, True, "a-cluster")):
+        named = dataclasses.replace(message, store="one")
+        assert type(message).from_body(named.to_body()) == named and "store" not in message.to_body()
+        refused(named, store=1)
+        refused(named, store="x" * 254)
+    assert "store" not in m.Welcome(1, "safe-0", 9, 2000, True, "", "one").to_body()

@@ -178,3 +178,18 @@ def test_a_node_that_has_not_heard_of_the_secret_yet(make_server, make_safe, sto
     stored.node.sidecars.add("api-0", {"payments/db": 2})
     result = safe("rollout", "status", "payments/db")
     assert "1 of 1" in result.text and "there is no secret" in result.error
+
+
+def test_of_two_connected_sidecars_of_a_pod_the_one_that_is_late_counts():
+    late = pod(node="safe-0", version=1, since_ms=100)
+    for since in (50, 200):
+        done = pod(node="safe-1", since_ms=since)
+        look = together([answer("safe-0", late), answer("safe-1", done), answer("safe-2")])
+        assert not look.complete and [one["reason"] for one in look.pods] == ["behind"]
+
+
+def test_one_that_is_refused_is_waited_for_and_the_remedy_is_shown(safe, stored):
+    stored.node.sidecars.add("api-0", {"payments/db": 9}, error="behind", connected=False, index=77)
+    result = safe("rollout", "status", "payments/db")
+    assert result.code == 3 and "0 of 1 pods have it" in result.text and "recreate the pod" in result.text
+    assert "recreate the pod" in safe("sidecars").text

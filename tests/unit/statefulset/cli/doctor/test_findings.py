@@ -130,6 +130,7 @@ ILL: list[tuple[str, str, dict[str, Any], str]] = [
     ),
     ("sidecars", "FAIL", {"versions": {"shop/db": (5, NOW - DAY)}}, "shop/web (shop/db)"),
     ("sidecars", "FAIL", {"sidecars": [sidecar(error="no_space")]}, "no_space"),
+    ("sidecars", "FAIL", {"sidecars": [sidecar(error="behind", connected=False)]}, "refused, they have seen more"),
     ("sidecars", "warn", {"sidecars": [sidecar(stale=True)]}, "stale"),
     ("sidecars", "warn", {"sidecars": [sidecar(connected=False)]}, "not connected"),
     ("safesecrets", "FAIL", {"installed": installed(declared=[declared("False", "BadSeal")])}, "shop/db (BadSeal)"),
