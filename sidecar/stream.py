@@ -84,6 +84,10 @@ def explain(error: BaseException) -> str:
         return "its name cannot be resolved"
     if isinstance(error, OSError) and error.strerror:
         return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+    if isinstance(error, ConnectionAbortedError):  # of the loop's own making, past TLS seconds
+        return "its handshake took too long"
+    if isinstance(error, ConnectionError):
+        return "it closed the connection"
     return type(error).__name__
 
 

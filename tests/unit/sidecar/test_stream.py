@@ -20,6 +20,8 @@ from sidecar.credential import CredentialError
         (ConnectionRefusedError(111, "Connect call failed ('10.0.0.1', 1)"), "Connection refused"),
         (socket.gaierror(-2, "Name or service not known"), "cannot be resolved"),
         (ssl.SSLError(1, "x"), "TLS failed"),
+        (ConnectionAbortedError("SSL handshake is taking longer than 5.0 seconds"), "handshake took too long"),
+        (ConnectionResetError(), "closed the connection"),
         (ValueError("canary"), "ValueError"),
     ],
 )
