@@ -143,8 +143,8 @@ class Inventory:
         """All since the last SYNC is due. Returns what is to be removed and why, in words."""
         news = self._take_over() if self.another else []
         if sync.full:
-            for name in self.held.keys() - self._named - self.former:
-                if self._upcoming(name):
+            for name in (self.held.keys() | self._due.keys()) - self._named:
+                if self._upcoming(name):  # in the files, or due since an earlier stream and taken away meanwhile
                     self._incoming[name] = None
         removed = [
             f"{name} is to be removed: {self.denied.get(name, 'not part of the set')}"

@@ -205,7 +205,7 @@ class SidecarLife(RuleBasedStateMachine):
             if current != "gone":
                 self.committed[one] = max(current, self.committed.get(one, 0))
         if sync.full:
-            for one in set(self.disk.held) - self.vouched:
+            for one in (self.disk.held.keys() | self.word.keys()) - self.vouched:
                 if self.spoken.get(one) is None:
                     self.word[one] = "gone"
         self.spoken = {}

@@ -47,6 +47,7 @@ class Pod(RuleBasedStateMachine):
         self.disk = {}  # name -> (store, version): what an application reads
         self.manifest = Resume()
         self.said_gone = set()  # names that any store has ordered removed, since they were last written
+        self.sent = {which: set() for which in STORES}
         self.restart()
 
     @rule()
@@ -104,6 +105,9 @@ class Pod(RuleBasedStateMachine):
             return
         self.known = dict(store.live())
         self.said_gone |= {word.name for word in words if isinstance(word, m.Gone)}
+        self.sent[self.which] |= {word.name for word in words if isinstance(word, m.Secret)}
+        if full:  # a whole set that leaves out what the same store has sent before takes it away
+            self.said_gone |= self.sent[self.which] - store.live().keys()
         self.made.commit(m.Sync(store.index, False, full))
         self.place(fails)
 
@@ -114,7 +118,7 @@ class Pod(RuleBasedStateMachine):
         if place is not None:
             for one, change in place.changes.items():
                 if change is None:
-                    assert one in self.said_gone, "removed without a word"
+                    assert one in self.said_gone or one not in self.disk, "removed without a word"
                     self.disk.pop(one, None)
                 else:
                     self.disk[one] = (change.fields["value"].decode(), change.version)

@@ -158,3 +158,18 @@ def test_a_place_of_the_former_store_that_comes_late_is_of_the_former_store():
     made.commit(m.Sync(7, False, True))
     made.placed(late)
     assert made.held == {"a/b": 3} and made.vouched() == {} and made.placed_index == 0
+
+
+def test_what_was_taken_away_before_it_found_room_is_not_placed():
+    """The batch outlives its stream, and the next one knows nothing of it: nobody will say GONE."""
+    made = Inventory((), Resume({"a/b": 1}, {}, 9, True))
+    made.greet()
+    made.secret(secret("a/c", 1))
+    made.commit(m.Sync(10, False, True))
+    late = made.place()
+    made.drop()
+    assert made.greet() == {"a/b": 1}
+    made.commit(m.Sync(11, False, True))
+    made.placed(late)  # its templates were being rendered all the while
+    place(made, index=12, full=False)
+    assert made.held == {"a/b": 1}
