@@ -155,7 +155,7 @@ async def test_a_store_built_anew_takes_over_what_it_names(rig, wait_until, vers
     (peer,) = [peer for peer in node.peers if peer.receipts()]
     assert peer.wire.hello.store == "one" and peer.receipts()[-1].placed == {"shop/db": version}
     assert value(rig, "api") == b"only the former has it", "nothing was said of it"
-    assert rig.status()["former"] == ["shop/api"] and rig.status()["store"] == "two"
+    await wait_until(lambda: (rig.status()["former"], rig.status()["store"]) == (["shop/api"], "two"))
     process.kill()
     await process.wait()
     node.peers.clear()
@@ -165,7 +165,8 @@ async def test_a_store_built_anew_takes_over_what_it_names(rig, wait_until, vers
     assert value(rig, "api") == b"only the former has it"
     node.put("shop/api", 1, {"value": b"its own"})
     await wait_until(lambda: value(rig, "api") == b"its own")
-    assert rig.status()["former"] == [] and rig.status()["secrets"] == {"shop/api": 1, "shop/db": version}
+    await wait_until(lambda: rig.status()["secrets"] == {"shop/api": 1, "shop/db": version})
+    assert rig.status()["former"] == []
     node.delete("shop/api")
     await wait_until(lambda: not (rig.mount / "api").exists())
 
