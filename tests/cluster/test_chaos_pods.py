@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from statefulset import manifests
-from statefulset.chaos import place
+from statefulset.chaos import load, place
 from statefulset.cli import chaos
 from statefulset.cli.__main__ import run
 from statefulset.cli.dev import programs
@@ -118,6 +118,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(chaos, "mark", lambda: "test")
         monkeypatch.setattr(place, "LOOK", 0.1)
+        monkeypatch.setattr(load, "PERIODS", tuple(period / 3 for period in load.PERIODS))
         yield api, cluster, kubelet
         kubelet.stop()
         api.stop()
