@@ -83,6 +83,8 @@ class Safe:
 
     def __init__(self, folder: Path, servers: list[str], tls: Any, token: str = "good-token") -> None:
         self.folder = folder
+        self.alone = {"SAFE_DEV_MEMORY": str(folder)}
+        """Without it a `safe dev` that runs on this machine is found, and written to."""
         tls.ca.cert_pem.write_to_path(str(folder / "ca.pem"))
         (folder / "token").write_text(token + "\n")
         self.env = {
@@ -90,6 +92,7 @@ class Safe:
             "SAFE_SERVER": ",".join(servers),
             "SAFE_CA_FILE": str(folder / "ca.pem"),
             "SAFE_TOKEN_FILE": str(folder / "token"),
+            **self.alone,
         }
 
     def __call__(self, *args: str, stdin: bytes = b"", **env: str) -> Result:

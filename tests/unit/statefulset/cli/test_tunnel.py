@@ -69,7 +69,7 @@ def laptop(api: ApiServer, make_safe: Any, tmp_path: Path) -> Any:
     def run(*args: str, user: dict[str, Any] | None = None, stdin: bytes = b"", **env: str) -> Any:
         safe = make_safe()
         path = api.kubeconfig("kubeconfig", user or {"token": "good-token"})
-        safe.env = {"PATH": safe.env["PATH"], "KUBECONFIG": str(path), **env}
+        safe.env = {"PATH": safe.env["PATH"], "KUBECONFIG": str(path), **safe.alone, **env}
         return safe(*args, stdin=stdin)
 
     return run

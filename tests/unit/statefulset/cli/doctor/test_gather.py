@@ -140,7 +140,8 @@ def doctor(api: ApiServer, make_safe: Any) -> Any:
 
     def run(*args: str, user: dict[str, Any] | None = None) -> tuple[int, dict[str, list[dict[str, str]]], str]:
         safe = make_safe()
-        safe.env = {"PATH": safe.env["PATH"], "KUBECONFIG": str(api.kubeconfig("k", user or {"token": "good-token"}))}
+        path = api.kubeconfig("k", user or {"token": "good-token"})
+        safe.env = {"PATH": safe.env["PATH"], "KUBECONFIG": str(path), **safe.alone}
         done = safe(*args, "doctor", "--json")
         checks: dict[str, list[dict[str, str]]] = {}
         for each in json.loads(done.out)["checks"] if done.out else ():
