@@ -66,11 +66,11 @@ class Secrets:
         clock = self._services.clock
         with await self._limits.body(request) as data:
             body = bodies.put(data)
-            await self._may_replace(name, body.if_version)
+            base = self._base(request, data)
+            await self._may_replace(name, body.if_version, base["rid"])
             if body.grants is not None:
                 await auth.require(self._services, GRANT, name)
                 context.current().grants[name] = {"set": body.grants}
-            base = self._base(request, data)
             self._not_expired(body, base)
             write_id = clock.token(WRITE_ID)
             generation, sealed = self._services.keyring.seal_value(name, write_id, body.fields)
@@ -181,9 +181,9 @@ class Secrets:
         record = self._services.store.get(name)
         return web.json_response({**written, "grants": [] if record is None else list(record.grants)})
 
-    async def _may_replace(self, name: str, if_version: int | None) -> None:
+    async def _may_replace(self, name: str, if_version: int | None, rid: bytes) -> None:
         """A put that can only make the secret needs no right to update. One that was deleted is brought back to whom it
-        was granted, so it counts as being there. Raises Rejected forbidden; Retry."""
+        was granted, so it counts as being there. Raises Rejected forbidden, conflict; Retry."""
         refused = None
         try:
             await auth.require(self._services, UPDATE, name)
@@ -194,8 +194,12 @@ class Secrets:
         if if_version == 0:
             await self._consistent({})
             record = self._services.store.get(name)
-            if record is None or not record.deleted:  # one that is there is refused where it is ordered
+            if record is None or (not record.deleted and self._services.store.answered(rid) is not None):
                 return
+            if not record.deleted:
+                # Here, and not where it is ordered: by then it may be deleted, and this put would bring it back.
+                message = f"{name} exists already with version {record.version}"
+                raise Rejected(message, code="conflict", hint="read it again and decide anew")
         refused.hint += "; create alone is enough for what does not exist yet, with if_version 0"
         raise refused
 

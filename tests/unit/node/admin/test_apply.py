@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 
 import pytest
 
+from node.admin.apply import Apply
+from node.admin.rates import Rates
+from node.crypto.sealing import SealKey
 from statefulset.cli.sealing import seal
 
 
@@ -230,3 +234,33 @@ async def test_a_sealed_value_that_does_not_open_changes_nothing(api, wrong):
 async def test_the_sealing_key_is_public(api):
     answer = await api.call("GET", "/v1/sealing-key", token="")
     assert answer.status == 200 and base64.b64decode(answer.json["key"]) == api.node.sealing.public
+
+
+async def test_rights_and_rate_come_before_anything_sealed_is_opened(api, monkeypatch):
+    """Opening one takes as long as half a request: who may not write must not have thousands opened."""
+    opened = []
+    monkeypatch.setattr(SealKey, "open", lambda self, name, field, text: opened.append(field) or b"x")
+    many = {f"f{number}": "safe1.x" for number in range(64)}
+    secrets = [{"name": f"a/s{number}", "sealed": many} for number in range(40)]
+    body = {"secrets": secrets}
+    assert (await api.call("POST", "/v1/apply", body, token="workload-token")).json["code"] == "forbidden"
+    assert opened == []
+    charged = []
+    monkeypatch.setattr(Rates, "charge", lambda self, identity, tokens: charged.append(tokens))
+    assert (await api.call("POST", "/v1/apply", body)).status == 200
+    assert len(opened) == 40 * 64 and sum(charged) >= len(opened)
+
+
+async def test_other_requests_are_answered_while_sealed_values_are_opened(api, monkeypatch):
+    turns = []
+    loop = asyncio.get_running_loop()
+
+    def slow(self, name, field, text):
+        loop.call_soon(turns.append, name)
+        return b"x"
+
+    monkeypatch.setattr(SealKey, "open", slow)
+    seen = []
+    monkeypatch.setattr(Apply, "_batch", lambda self, declared, base: seen.append(len(turns)))
+    assert (await apply(api, *({"name": f"a/s{number}", "sealed": {"f": "x"}} for number in range(9)))).status == 200
+    assert seen and seen[0] >= 8

@@ -9,6 +9,7 @@ import pytest
 
 from node.admin import limits
 from node.admin.bodies import MAX_BODY
+from node.admin.rates import Rates
 from node.errors import Retry
 
 
@@ -81,3 +82,14 @@ async def test_what_a_refused_body_reserved_is_given_back(api):
         answer = await api.call("PUT", "/v1/secrets/a/b", b"x" * MAX_BODY)
         assert answer.code == "invalid"
     assert (await api.call("PUT", "/v1/secrets/a/b", json.dumps({"fields": {"value": ""}}).encode())).status == 200
+
+
+async def test_what_takes_long_to_parse_is_charged_for(api, monkeypatch):
+    """2 MiB of empty lists take a thousand times as long as one value of that size."""
+    charged = []
+    monkeypatch.setattr(Rates, "charge", lambda self, identity, tokens: charged.append(tokens))
+    assert (await api.put("a/large", b"v" * (1 << 20))).status == 200
+    assert sum(charged) == 1
+    charged.clear()
+    await api.call("POST", "/v1/apply", b'{"secrets": [%s[]]}' % (b"[]," * 650_000), token="workload-token")
+    assert sum(charged) > 2000

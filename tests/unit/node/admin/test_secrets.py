@@ -8,6 +8,8 @@ import os
 import msgpack
 import pytest
 
+from node.store import commands
+
 LATER = 4_000_000_000_000
 SA = "system:serviceaccount:payments:api"
 
@@ -369,6 +371,24 @@ async def test_a_node_that_has_not_seen_the_key_does_what_it_answers(make_api):
             answer = await other.call("PUT", path, {"fields": {"value": b64(value)}}, Idempotency_Key="k")
             assert answer.json["version"] == other.node.store.get("a/b").version == version
             assert version == 2 or answer.json == first.json
+
+
+async def test_who_may_only_create_does_not_bring_back_what_is_deleted_at_that_moment(api, monkeypatch):
+    """Else he waits for a deletion with puts in flight, and has his value delivered to whom it was granted."""
+    api.node.gate.rights[SA] = {("create", "safesecrets", "a", "*")}
+    await api.put("a/one", b"theirs", grants=["a/x"])
+    propose = api.node.raft.propose
+
+    async def after_a_deletion(command, timeout):
+        delete = commands.Delete(rid=b"d" * 16, t=1, actor="another", name="a/one")
+        await propose(commands.encode(delete), timeout)
+        return await propose(command, timeout)
+
+    monkeypatch.setattr(api.node.raft, "propose", after_a_deletion)
+    body = {"fields": {"value": "bWluZQ=="}, "if_version": 0}
+    answer = await api.call("PUT", "/v1/secrets/a/one", body, token="workload-token")
+    assert answer.code == "conflict" and api.node.value("a/one") == {"value": b"theirs"}
+    assert answer.json["detail"] == "a/one exists already with version 1"
 
 
 async def test_who_may_only_create_puts_what_was_never_there_and_nothing_else(api):
