@@ -80,11 +80,11 @@ class Notices:
         seen.said, seen.event, seen.count = now, event, count
 
 
-def event(trouble: Trouble, now: str) -> dict[str, Any]:
-    """A warning at the pod, where `kubectl describe` shows it. `now`: RFC 3339.
+def event(trouble: Trouble, now: str, version: str = "v1", kind: str = "Pod") -> dict[str, Any]:
+    """A warning at the pod, or what else `trouble.pod` names, where `kubectl describe` shows it. `now`: RFC 3339.
 
     https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ (core/v1 form)"""
-    about = {"apiVersion": "v1", "kind": "Pod", "namespace": trouble.namespace, "name": trouble.pod}
+    about = {"apiVersion": version, "kind": kind, "namespace": trouble.namespace, "name": trouble.pod}
     return {
         "metadata": {"name": event_name(trouble), "namespace": trouble.namespace},
         "involvedObject": about | ({"uid": trouble.uid} if trouble.uid else {}),

@@ -81,16 +81,25 @@ def name_of(resource: Resource) -> str:
     return f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"
 
 
+def going(resource: Resource) -> bool:
+    return bool(resource["metadata"].get("deletionTimestamp"))
+
+
+def settled_without_store(resource: Resource) -> bool:
+    """Whether the next step is the same whatever the store has: a retained secret's resource goes even when the store
+    refuses, or is not there any more."""
+    return going(resource) and resource["spec"].get("deletionPolicy") == RETAIN
+
+
 def decide(resource: Resource, stored: Stored | None) -> Action | None:
     """The one next step, None when there is nothing to do. Raises Invalid."""
     metadata = resource["metadata"]
     held = FINALIZER in (metadata.get("finalizers") or ())
-    if metadata.get("deletionTimestamp"):
+    if going(resource):
         if not held:
             return None
         gone = stored is None or stored.deleted
-        keep = resource["spec"].get("deletionPolicy") == RETAIN
-        return RemoveFinalizer() if gone or keep else Delete()
+        return RemoveFinalizer() if gone or settled_without_store(resource) else Delete()
     if not held:
         return AddFinalizer()
     body = wanted(resource)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from statefulset.cli.errors import AWAY, CliError
-from statefulset.controller import reconcile
+from statefulset.controller import notices, reconcile
 from statefulset.controller.reconcile import (
     FINALIZER,
     GROUP,
@@ -28,10 +28,14 @@ from statefulset.controller.reconcile import (
     Stored,
 )
 from statefulset.controller.store import Store
+from statefulset.controller.trouble import Trouble
 from statefulset.kube.api import Api, Document
+from statefulset.kube.objects import ForbiddenError
 
 log = logging.getLogger("safe-control")
 
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "SafeSecret"
 ALL: Final = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 STEPS: Final = 6
 """One pass of one resource: finalizer, apply, status and one repetition; more would be two who undo each other."""
@@ -39,6 +43,8 @@ AGAIN: Final = 5.0
 """Seconds until a resource is looked at again whose rollout is under way or whom the store could not serve."""
 SOME_TIME: Final = 300.0
 """Seconds until one that is settled, or refused, is looked at again: drift is repaired within this time."""
+LET_GO: Final = """put it right, or let the resource go and leave the secret in the store: kubectl patch safesecret \
+-n {namespace} {name} --type merge -p '{{"spec":{{"deletionPolicy":"Retain"}}}}'"""
 
 
 def path_of(name: str) -> str:
@@ -64,7 +70,8 @@ class SecretsDuty:
             if resource is None:
                 return None
             try:
-                action = reconcile.decide(resource, self._stored(name))
+                stored = None if reconcile.settled_without_store(resource) else self._stored(name)
+                action = reconcile.decide(resource, stored)
                 if action is None:
                     return self._delivered(resource)
                 self._carry_out(resource, action)
@@ -122,10 +129,26 @@ class SecretsDuty:
             return AGAIN
         text = f"{error.message}. {error.hint}" if error.hint else error.message
         self._status(resource, reconcile.failed(resource, _reason(error.code), text, self._now()))
+        if reconcile.going(resource):
+            self._kept_from_going(resource["metadata"], text)
         return SOME_TIME
 
+    def _kept_from_going(self, metadata: Document, why: str) -> None:
+        """An Event at the resource, one that is written again at each look: its namespace waits for it, too."""
+        namespace, name = metadata["namespace"], metadata["name"]
+        text = f"the store does not delete its secret, so it stays: {why}; {LET_GO.format_map(metadata)}"
+        told = Trouble(namespace, name, metadata.get("uid") or "", "DeletionRefused", text)
+        log.warning("%s/%s: %s", namespace, name, text)
+        path, body = f"/api/v1/namespaces/{namespace}/events", notices.event(told, self._now(), API_VERSION, KIND)
+        again = {key: body[key] for key in ("message", "lastTimestamp")}
+        try:
+            if self._api.patch(f"{path}/{notices.event_name(told)}", again) is None:
+                self._api.create(path, body)
+        except ForbiddenError as error:  # a namespace that is on its way out takes no new Events; the condition is set
+            log.warning("%s/%s: no Event: %s", namespace, name, error)
+
     def _delivered(self, resource: Document) -> float:
-        if resource["metadata"].get("deletionTimestamp"):
+        if reconcile.going(resource):
             return SOME_TIME
         look = self._store.rollout(reconcile.name_of(resource))
         status = reconcile.delivered(resource, Rollout(look.current, len(look.counted)))

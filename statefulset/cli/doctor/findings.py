@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from statefulset.cli.doctor.facts import Facts, Installed, Node, Unknown
@@ -23,6 +24,8 @@ SKEWED: Final = (2000, 10_000)
 """ms: worth a look; the leeway that nodes give the times in tokens, beyond which good tokens are refused."""
 SETTLED: Final = 10_000
 """ms in which a new version may be on its way."""
+GOING: Final = 300_000
+"""ms that the deletion of a SafeSecret may take; the controller does it within seconds."""
 NAMED: Final = 3
 """How many of many are named on one line."""
 OPTIONAL: Final = ("ClusterRole", "PodDisruptionBudget", "NetworkPolicy")
@@ -375,22 +378,37 @@ def declared(facts: Facts) -> Iterator[Finding]:
     if isinstance(there.declared, Unknown):
         yield Finding("safesecrets", "skipped", there.declared.why)
         return
-    bad, unseen = [], []
+    bad, unseen, going = [], [], []
     for each in there.declared:
         conditions = {item["type"]: item for item in (each.get("status") or {}).get("conditions") or ()}
         ready, name = conditions.get("Ready"), _name(each)
-        if ready is None:
+        if facts.now_ms - _deleted_ms(each, facts.now_ms) > GOING:
+            going.append(name)
+        elif ready is None:
             unseen.append(name)
         elif ready["status"] != "True":
             bad.append(f"{name} ({ready.get('reason') or 'no reason'})")
+    if going:
+        remedy = (
+            "their namespaces wait for them. `kubectl describe safesecret` says why; to let one go and leave its "
+            "secret in the store, set its spec.deletionPolicy to Retain"
+        )
+        what = f"{len(going)} should be gone for more than {GOING // 60_000} minutes: {few(sorted(going))}"
+        yield Finding("safesecrets", "FAIL", what, remedy)
     remedy = "`kubectl describe safesecret` shows the message"
     if bad:
         yield Finding("safesecrets", "FAIL", f"{len(bad)} not ready: {few(sorted(bad))}", remedy)
     if unseen:
         remedy = "safe-control looks at each within seconds: does it run?"
         yield Finding("safesecrets", "warn", f"{len(unseen)} not looked at yet: {few(sorted(unseen))}", remedy)
-    if not bad and not unseen:
+    if not bad and not unseen and not going:
         yield Finding("safesecrets", "ok", f"{len(there.declared)} are ready")
+
+
+def _deleted_ms(each: Any, now_ms: int) -> int:
+    """When it was deleted; `now_ms` if it was not."""
+    moment = each["metadata"].get("deletionTimestamp")
+    return now_ms if not moment else round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 def _name(each: Any) -> str:

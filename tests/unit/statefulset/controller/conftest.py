@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from statefulset import manifests
+from statefulset.cli.connection import Connection
+from statefulset.controller.store import Store
 
 from ..cli import conftest as stores
 from ..farside.apiserver import ApiServer
@@ -80,6 +82,16 @@ class Control:
         if self.process.poll() is None:
             self.process.send_signal(how)
         return self.process.wait(30)
+
+
+@pytest.fixture
+def store(tmp_path: Path, server: Any, tls: Any) -> Iterator[Store]:
+    """As the controller has it."""
+    tls.ca.cert_pem.write_to_path(str(tmp_path / "store.crt"))
+    (tmp_path / "store.token").write_text("good-token")
+    connection = Connection((server.url,), tmp_path / "store.crt", tmp_path / "store.token")
+    with Store(connection, server.url, 5.0) as found:
+        yield found
 
 
 @contextlib.contextmanager

@@ -3,14 +3,11 @@ the manifests give. (The whole process: test_run.py.)"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sidecar.wire.messages import Report
-from statefulset.cli.connection import Connection
 from statefulset.controller import events
 from statefulset.controller.events import EventsDuty
 from statefulset.controller.notices import REPEAT
@@ -38,15 +35,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, server: Any, tls: Any) -> Iterator[Store]:
-    tls.ca.cert_pem.write_to_path(str(tmp_path / "store.crt"))
-    (tmp_path / "store.token").write_text("good-token")
-    connection = Connection((server.url,), tmp_path / "store.crt", tmp_path / "store.token")
-    with Store(connection, server.url, 5.0) as found:
-        yield found
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from typing import Any
 
 import pytest
@@ -58,6 +59,14 @@ def installed(**more: Any) -> Installed:
 def declared(ready: str, reason: str = "Delivered") -> dict[str, Any]:
     conditions = [{"type": "Ready", "status": ready, "reason": reason}]
     return {"metadata": {"namespace": "shop", "name": "db"}, "status": {"conditions": conditions}}
+
+
+def going(minutes: int) -> dict[str, Any]:
+    """A SafeSecret that was deleted so long ago."""
+    moment = datetime.datetime.fromtimestamp(NOW / 1000 - 60 * minutes, datetime.UTC)
+    found = declared("True")
+    found["metadata"]["deletionTimestamp"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return found
 
 
 def sidecar(**more: Any) -> dict[str, Any]:
@@ -140,7 +149,12 @@ ILL: list[tuple[str, str, dict[str, Any], str]] = [
         {"installed": installed(declared=[{"metadata": {"namespace": "shop", "name": "db"}}])},
         "not looked at",
     ),
+    ("safesecrets", "FAIL", {"installed": installed(declared=[going(6)])}, "should be gone for more than 5 minutes"),
 ]
+
+
+def test_a_safesecret_has_time_to_go() -> None:
+    assert levels(facts(installed=installed(declared=[going(4)])), "safesecrets") == ["ok"]
 
 
 @pytest.mark.parametrize(("check", "level", "change", "word"), ILL)
