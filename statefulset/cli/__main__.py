@@ -1,12 +1,13 @@
 """The process `safe`: runs the command and turns every end of it into an exit code.
 
 Why it exists: one place that decides what a failure looks like. What it refuses to do: print a traceback, or the
-message of an error it does not know; either may quote a value.
+message of an error it does not know; either may quote a value. Nor does it leave a core file, which would hold one.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Sequence
@@ -71,6 +72,7 @@ def _lost() -> int:
 
 
 def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # Ctrl-\ at the prompt would write the value to this folder
     sys.exit(run(sys.argv[1:]))
 
 

@@ -112,7 +112,7 @@ def _begin(number: int, text: str) -> _Begin:
         after = line.get("after")
         place = None if after is None else (str(after["chain"]), int(after["seq"]), str(after["hash"]))
         return _Begin(number, "after" in line, place)
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         raise _BreakError("its first line is not what a node writes") from None
 
 
@@ -179,7 +179,7 @@ def _add(chain: _Chain, seq: int, match: re.Match[str], keys: Sequence[bytes]) -
 def _left_out(text: str) -> int:
     try:
         return int(json.loads(text + "}").get("lines_left_out", 0)) if '"lines_left_out": ' in text else 0
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise _BreakError("it is not JSON") from None
 
 

@@ -147,7 +147,7 @@ def test_of_two_starts_after_the_same_one_a_log_held_only_one() -> None:
 
 
 def test_a_first_line_that_no_node_writes_is_a_break() -> None:
-    for after in ("5", '{"chain": "a"}', '{"chain": "a", "seq": "x", "hash": ""}'):
+    for after in ("5", '{"chain": "a"}', '{"chain": "a", "seq": "x", "hash": ""}', "[" * 100_000):
         line = Chain("safe-0.a", KEY).add(f'{{"event": "audit.begin", "after": {after}}}')
         with pytest.raises(BrokenError, match="not what a node writes"):
             follow([line], [KEY])

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import resource
 import signal
 import socket
 import ssl
@@ -94,6 +95,26 @@ def test_at_a_terminal_an_empty_value_is_refused(safe, server):
     assert len(server.node.store) == 0
     assert at_a_terminal(safe, ["put", "a/b", "--allow-empty"], [(b"Value", b"\n"), (b"Once more", b"\n")])[0] == 0
     assert server.node.value("a/b") == {"value": b""}
+
+
+def test_a_quit_at_the_prompt_leaves_no_core_file(safe, tmp_path):
+    """Ctrl-\\ ends a process with a core dump, the typed value in it, in whatever folder that is."""
+    child, descriptor = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+        os.execve(sys.executable, [sys.executable, "-m", "statefulset.cli", "put", "a/b"], safe.env)
+    for expected, text in ((b"Value", b"typed-value\n"), (b"Once more", b"\x1c")):
+        shown = b""
+        while expected not in shown:
+            shown += os.read(descriptor, 4096)
+        os.write(descriptor, text)
+    status = os.waitpid(child, 0)[1]
+    os.close(descriptor)
+    assert os.WTERMSIG(status) == signal.SIGQUIT and not os.WCOREDUMP(status)
+    assert not list(tmp_path.glob("core*"))
 
 
 def test_too_large_is_refused(safe, server):
