@@ -17,9 +17,10 @@ Peer = TypeVar("Peer")
 
 PATIENCE: Final = 5.0
 """Seconds for the first byte. A sidecar sends it in the same breath as it connects."""
-SILENT: Final = 512
-"""Connections of one address that have said nothing. Past it its oldest goes."""
-SILENT_IN_ALL: Final = 4096
+SILENT: Final = 4096
+"""Connections of one address that have said nothing. Past it its oldest goes. With 512, 3000 dials of one busy process
+threw each other out before they came to speak."""
+SILENT_IN_ALL: Final = 8192
 """Past it the oldest of the address that has most of them goes."""
 SPOKEN: Final = 4096
 """Connections of one address that wait for their handshake: as many as the kernel's queue holds. Behind an address
