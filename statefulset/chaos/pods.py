@@ -36,6 +36,9 @@ START: Final = 180.0
 """Seconds until a pod of ours must do its work: to be scheduled, and to get its secrets."""
 BACK: Final = 300.0
 """Seconds until a deleted node must be ready again; its grace period is 30 of them."""
+FORCED: Final = 1
+"""Seconds of grace with --force. Not 0: then the API forgets the pod at once, and its kubelet, which never hears of a
+shorter period, gives the processes the one in their spec (kubernetes/pkg/kubelet/pod_workers.go)."""
 STRIKE: Final = 30.0
 """Seconds for an API server that is away when a pod is to be deleted."""
 SETTLE: Final = 60.0
@@ -240,9 +243,9 @@ class Chaos:
             self._run.problems.append(f"the pods cannot be looked at: {missing}")
             return False
         uids = {name: uid for name, (uid, _) in self._known.items() if name in kill.pods}
-        self._said(f"deleting {', '.join(kill.pods)}{' without warning' if self._wanted.force else ''}")
+        self._said(f"deleting {', '.join(kill.pods)}{' by force' if self._wanted.force else ''}")
         self._run.kills.append((self._now(), kill.pods))
-        grace = 0 if self._wanted.force else None
+        grace = FORCED if self._wanted.force else None
         for name, uid in uids.items():
             if missing := until(functools.partial(self._delete, name, grace, uid), STRIKE):
                 self._run.problems.append(f"{name} cannot be deleted: {missing}")

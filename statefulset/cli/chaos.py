@@ -72,7 +72,9 @@ def _planned(function: Function, duration: str, interval: str) -> Function:
             show_default=True,
             help="Part of the pods in each round, rounded down; one pod at least.",
         ),
-        click.option("--force", is_flag=True, help="Without warning (SIGKILL, no grace period) instead of SIGTERM."),
+        click.option(
+            "--force", is_flag=True, help="SIGKILL instead of SIGTERM; to pods within a second or two after it."
+        ),
         click.option(
             "--interval", type=Seconds(), default=interval, show_default=True, help="From one round to the next."
         ),

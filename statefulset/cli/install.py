@@ -17,6 +17,10 @@ from statefulset.cli.errors import usage
 if TYPE_CHECKING:
     from statefulset.manifests import Document
 
+HEAD: Final = """\
+# raftsafe with {replicas} nodes. Applied again it sets that number again, whatever `kubectl scale` has made of it, and
+# the store lets go of members beyond it: say --replicas each time.
+"""
 PURPOSE: Final = {
     "Namespace": "held to the restricted Pod Security Standard",
     "ServiceAccount": "who its pods are",
@@ -78,6 +82,7 @@ def install(
     Install, or change an installation:
       safe install | kubectl apply -f -
       kubectl -n raftsafe rollout status statefulset/safe
+    With 5 nodes say --replicas 5 each time: applying 3 again scales down to 3.
     \b
     Keep a copy of the root key, or losing it loses every secret:
       kubectl -n raftsafe get secret raftsafe-identity -o yaml > somewhere-safe.yaml
@@ -108,7 +113,8 @@ def install(
     except manifests.ManifestError as error:
         raise usage(str(error), "see `safe install --help`") from None
     documents = manifests.install(manifests.load(), options)
-    output.say(table(documents) if review else manifests.render(documents).rstrip("\n"))
+    text = HEAD.format(replicas=replicas) + manifests.render(documents).rstrip("\n")
+    output.say(table(documents) if review else text)
 
 
 def table(documents: list[Document]) -> str:

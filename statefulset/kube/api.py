@@ -71,8 +71,9 @@ class Api:
 
     def delete(self, path: str, grace: int | None = None, uid: str = "") -> bool:
         """Whether there was one. It may be there for a while, until its finalizers and its containers are done.
-        `grace`: seconds that a pod's containers get between SIGTERM and SIGKILL; 0 is without warning. `uid`: only this
-        very object, and none that has its name since; so it can be asked for again when the answer was lost."""
+        `grace`: seconds that a pod's containers get between SIGTERM and SIGKILL; with 0 the pod is gone here at once,
+        and they get those of its spec. `uid`: only this very object, and none that has its name since; so it can be
+        asked for again when the answer was lost."""
         # All in the body: an API server that is sent one does not look at the query (apiserver, DeleteResource).
         options: Document = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         options |= {} if grace is None else {"gracePeriodSeconds": grace}

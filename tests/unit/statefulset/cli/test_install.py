@@ -24,6 +24,14 @@ def test_choices_reach_the_manifests(capsys):
     assert list(yaml.safe_load_all(capsys.readouterr().out)) == manifests.install(manifests.load(), options)
 
 
+@pytest.mark.parametrize("replicas", ["3", "5"])
+def test_it_says_that_applying_again_sets_the_number_of_nodes_again(replicas, capsys):
+    assert run(["install", "--replicas", replicas]) == 0
+    head = capsys.readouterr().out.partition("---")[0]
+    assert f"with {replicas} nodes" in head and "--replicas" in head
+    assert all(line.startswith("# ") for line in head.splitlines()), "nothing that kubectl would read"
+
+
 def test_review_lists_objects_and_rights(capsys):
     assert run(["install", "--review"]) == 0
     text = capsys.readouterr().out

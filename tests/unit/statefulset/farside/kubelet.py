@@ -72,6 +72,10 @@ def admitted(namespace: str, plural: str, document: Document) -> Document:
     return patched
 
 
+HANDED_OVER = 3
+"""Seconds of grace in which a node is taken to do all it does when it is told to stop; with less it is killed."""
+
+
 class Kubelet:
     """Runs in a thread from `start` to `stop`. `nodes`: names of the store's pods, which come back by themselves.
     `second`: how many seconds one of a grace period takes."""
@@ -161,14 +165,14 @@ class Kubelet:
         self._say(pod, {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [status]})
 
     def _end_node(self, pod: Document) -> None:
-        self._machine.end_node(pod["metadata"]["name"], self._grace(pod, 30) == 0)
+        self._machine.end_node(pod["metadata"]["name"], self._grace(pod, 30) < HANDED_OVER)
         self._let_go(pod)
 
     def _grace(self, pod: Document, usual: int) -> int:
-        """The shortest that was asked for."""
+        """The last that was asked for. Of 0 a kubelet never hears, since the pod is gone then: it gives the usual one."""
         name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         asked = [grace for plural, each, grace in list(self._api.deleted) if (plural, each) == ("pods", name)]
-        return usual if not asked or asked[-1] is None else asked[-1]
+        return (asked[-1] if asked else None) or usual
 
     def _let_go(self, pod: Document) -> None:
         key = ("", "pods", pod["metadata"]["namespace"], pod["metadata"]["name"])
