@@ -161,8 +161,11 @@ class App:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises Fatal when the node must not go on."""
-        await self._start()
         stopped = asyncio.ensure_future(stop.wait())
+        if not await self._recovered(stopped):
+            log.info("told to stop before anything was served")
+            return
+        await self._start()
         parts: list[asyncio.Future[None]] = [self.raft.failed, *self._tasks]
         everything: list[asyncio.Future[Any]] = [stopped, *parts]
         try:
@@ -177,8 +180,18 @@ class App:
                 task.cancel()
         await self._stop()
 
+    async def _recovered(self, stopped: asyncio.Future[Any]) -> bool:
+        """Whether the disk is ours and was read, which can take long. Told to stop meanwhile this leaves at once, as a
+        crash would: nobody was promised anything yet, and a crash at any point of it loses nothing."""
+        reading = asyncio.ensure_future(self.raft.start())
+        await asyncio.wait((reading, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            reading.result()
+            return True
+        reading.cancel()
+        return False
+
     async def _start(self) -> None:
-        await self.raft.start()
         self.keyring.absorb(self.store.keys)
         # What was loaded stays: keep the collector from walking it at every full collection.
         gc.collect()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -83,6 +85,26 @@ def test_a_volume_that_cannot_be_written_says_what_to_do(env: dict[str, str], tm
     assert done.returncode == 1 and "Traceback" not in done.stderr
     why, hint = done.stderr.splitlines()[-2:]
     assert str(volume / "node") in why and f"chown {os.getuid()}:{os.getgid()}" in hint
+
+
+def test_told_to_stop_while_it_waits_for_its_volume_it_leaves(env: dict[str, str], tmp_path: Path) -> None:
+    """Not 30 s later, and as one that was told: the volume is still held when it goes."""
+    (tmp_path / "data").mkdir()
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("SAFE_")}
+    with (tmp_path / "data" / "lock").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        command = [sys.executable, "-m", "node"]
+        node = subprocess.Popen(command, env={**clean, **env}, stderr=subprocess.PIPE, text=True)
+        try:
+            assert node.stderr is not None
+            said = next(line for line in node.stderr if "still in use" in line or "safe-node:" in line)
+            assert "waiting for it" in said
+            node.send_signal(signal.SIGTERM)
+            rest = node.communicate(timeout=60)[1]
+        finally:
+            node.kill()
+            node.wait()
+    assert node.returncode == 0 and "before anything was served" in rest and "Traceback" not in rest
 
 
 def test_a_missing_package_is_one_line(tmp_path: Path) -> None:
