@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Hashable
 from typing import Final, Protocol, TypeVar
 
@@ -36,6 +37,9 @@ NEW_EVERY: Final = 0.1
 NEW_BURST: Final = 20
 """Tokens never seen before that only the API server can judge: ten a second, twenty at first. Anybody can invent
 one."""
+ASKING: Final = 6
+"""Questions of one person about rights under way at once: fewer than the lane sends together, so that nobody keeps the
+others waiting by asking about ever new namespaces. Each is asked once however many requests wait for the answer."""
 RESERVED: Final = "system:"
 """Names of the cluster's own parts: service accounts, nodes, controllers, and of those who have shown nothing."""
 
@@ -81,6 +85,7 @@ class Gate:
         self._issuer = issuer
         self._audience = audience
         self._group = group
+        self._asking: Counter[Person] = Counter()
         self._credit = float(NEW_BURST)
         self._credited = clock.now()
         self._people: Remembered[tuple[str, str | None], Person | None] = Remembered(
@@ -175,7 +180,15 @@ class Gate:
 
     async def _access(self, key: tuple[Person, Access]) -> bool:
         person, asked = key
-        return await self._lane.ask(lambda: self._api.access(person, asked))
+        if self._asking[person] >= ASKING:
+            raise Away("too many questions of this identity wait already")
+        self._asking[person] += 1
+        try:
+            return await self._lane.ask(lambda: self._api.access(person, asked))
+        finally:
+            self._asking[person] -= 1
+            if not self._asking[person]:
+                del self._asking[person]
 
 
 def _fresh(answer: object) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from node.admin.rights import Right
@@ -121,6 +123,28 @@ async def test_strangers_cannot_use_up_the_questions(gate, api, clock):
     clock.monotonic += 1.0
     assert await refused(gate, "later") == "token_rejected"
     assert len(api.reviewed) == NEW_BURST + 1
+
+
+async def test_one_person_cannot_use_up_the_questions_of_the_others(gate, api):
+    """Who has no right to anything may ask about a thousand namespaces at once."""
+    api.rights.add((ALICE.name, access()))
+    answer, asked = asyncio.Event(), api.access
+
+    async def slow(person, right):
+        if person == SA:
+            await answer.wait()
+        return await asked(person, right)
+
+    api.access = slow
+    flood = [asyncio.create_task(gate.may(SA, Right("get", "safesecrets", "", f"n{i}", "x"))) for i in range(200)]
+    await asyncio.sleep(0.05)
+    waiting = sum(not task.done() for task in flood)
+    assert 0 < waiting < 8
+    assert await gate.may(ALICE, GET)
+    answer.set()
+    said = await asyncio.gather(*flood, return_exceptions=True)
+    assert said.count(False) >= waiting and sum(isinstance(one, Retry) for one in said) == 200 - said.count(False)
+    assert await gate.may(SA, Right("get", "safesecrets", "", "later", "x")) is False
 
 
 async def test_nobody_is_let_in_who_was_not_reviewed(gate, api):
