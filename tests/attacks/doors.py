@@ -55,7 +55,7 @@ def old_tls(world: World, door: str) -> str:
         with world.tls(door, context):
             return "shook hands"
     except ssl.SSLError as error:
-        return f"tls alert: {error.reason}"
+        return f"tls alert: {error.reason or error}"  # an end without a word has no reason: EOF
 
 
 def plain_http(world: World, door: str) -> str:
