@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,16 +20,15 @@ ROOT = Path(__file__).parents[2]
 NAMES = ("pay/db", "pay/gone", "web/tls")
 
 
-def _load(name: str, path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+def _load(name: str, folder: str) -> ModuleType:
+    """The conftest of a folder, as a package, for it imports the modules beside it."""
+    package = ModuleType(name)
+    package.__path__ = [str(ROOT / folder)]
+    sys.modules[name] = package
+    return importlib.import_module(f"{name}.conftest")
 
 
-cli = _load("cli_standin", "tests/unit/statefulset/cli/conftest.py")
+cli = _load("cli_standin", "tests/unit/statefulset/cli")
 
 
 class Served:

@@ -128,7 +128,7 @@ def resident(process: subprocess.Popen[str]) -> int:
 
 def test_three_pods_start_from_nothing_and_become_a_cluster(images, api, tmp_path, started):
     """Init container and node of each pod, in the image: identity from the API in memory, then a quorum."""
-    (tmp_path / "account" / "ca.crt").chmod(0o644)
+    (api.folder / "ca.crt").chmod(0o644)
     addresses = ports(9)
     peers = ",".join(f"safe-{i}=127.0.0.1:{addresses[3 * i]}" for i in range(3))
     pods = []
@@ -151,7 +151,7 @@ def test_three_pods_start_from_nothing_and_become_a_cluster(images, api, tmp_pat
             "SAFE_DELIVERY_LISTEN": f"127.0.0.1:{addresses[3 * i + 1]}",
             "SAFE_ADMIN_LISTEN": f"127.0.0.1:{addresses[3 * i + 2]}",
         }
-        binds = {str(memory): "/run/raftsafe", str(volume): "/var/lib/raftsafe", str(api.account): "/account"}
+        binds = {str(memory): "/run/raftsafe", str(volume): "/var/lib/raftsafe", str(api.folder): "/account"}
         pods.append((env, binds, memory))
     try:
         node = images["node"]
