@@ -52,7 +52,7 @@ def manifest(
     multiple=True,
     type=options.WORKLOAD,
     metavar="NAMESPACE/SERVICEACCOUNT",
-    help="Give it to this workload. Repeatable.",
+    help="Give it to this workload. Repeatable. Without it the store's grants stay as they are.",
 )
 @with_options(WINDOW)
 @click.option(

@@ -114,14 +114,15 @@ def _settled(resource: Resource, stored: Stored | None, body: Mapping[str, Any])
         and not stored.deleted
         and status.get("sealedHash") == digest(resource)
         and status.get("version") == stored.version
-        and set(stored.grants) == set(body["grants"])
+        and ("grants" not in body or set(stored.grants) == set(body["grants"]))
         and stored.not_before_ms == body["not_before_ms"]
         and stored.expires_ms == body["expires_ms"]
     )
 
 
 def wanted(resource: Resource) -> dict[str, Any]:
-    """The entry for the store. Raises Invalid."""
+    """The entry for the store. Without `grants` in the spec it names none, and the store keeps those it has
+    (node/admin/apply.py); an empty list takes all away. Raises Invalid."""
     spec = resource["spec"]
     window = {"not_before_ms": _moment(spec, "notBefore"), "expires_ms": _moment(spec, "expires")}
     if None not in window.values() and window["not_before_ms"] >= window["expires_ms"]:
@@ -129,7 +130,7 @@ def wanted(resource: Resource) -> dict[str, Any]:
     return {
         "name": name_of(resource),
         "sealed": dict(spec.get("sealed") or {}),
-        "grants": list(dict.fromkeys(spec.get("grants") or ())),
+        **({} if spec.get("grants") is None else {"grants": list(dict.fromkeys(spec["grants"]))}),
         **window,
     }
 

@@ -1,4 +1,4 @@
-"""The three CEL expressions of the installation, compiled and evaluated by another implementation of the language than the
+"""The CEL expressions of the installation, compiled and evaluated by another implementation of the language than the
 API server's: syntax, and the answer for each kind of object. What an API server adds (types, cost limits) only it can
 show."""
 
@@ -54,58 +54,92 @@ def test_only_pods_that_say_something_of_injection_are_sent(metadata, sent):
     assert evaluate(condition["expression"], object={"metadata": metadata}) is sent
 
 
-# -- who may hand out a secret by a SafeSecret -----------------------------------------------------------------------
-def admitted(new: list[str] | None, old: list[str] | bool | None, may: bool) -> tuple[bool, list[tuple[str, str]]]:
-    """`old`: False for a creation. The answer, and what the authorizer was asked."""
-    asked: list[tuple[str, str]] = []
+# -- who may write a SafeSecret, and who may hand it out by one ------------------------------------------------------
+UPDATE = "update safesecrets in shop named db"
+GRANT = "update safesecrets/grant in shop named db"
+OTHER = {"sealed": {"pw": "safe1.BBBB"}}
+
+
+def spec(grants: list[str] | None = None) -> dict[str, Any]:
+    return {"sealed": {"pw": "safe1.AAAA"}} | ({} if grants is None else {"grants": grants})
+
+
+def refused(new: dict[str, Any], old: dict[str, Any] | None, *rights: str) -> list[str]:
+    """What each refusal says, for somebody with these rights; `new`, `old`: the spec, None for a creation."""
+    asked: dict[str, str] = {}
 
     def step(name: str, target: Any, word: Any = "") -> Any:
-        asked.append((name, str(word)))
-        return celtypes.BoolType(may) if name == "allowed" else target
+        asked[name] = str(word)
+        if name != "allowed":
+            return target
+        what = asked["resource"] + (f"/{asked['subresource']}" if "subresource" in asked else "")
+        right = f"{asked['check']} {what} in {asked.get('namespace')} named {asked.get('name')}"
+        return celtypes.BoolType(asked["group"] == "raftsafe.io" and right in rights)
 
-    words = ("group", "resource", "subresource", "namespace", "check", "allowed")
+    words = ("group", "resource", "subresource", "namespace", "name", "check", "allowed")
     functions = {name: functools.partial(step, name) for name in words}
+    about = {"metadata": {"namespace": "shop", "name": "db"}}
+    before = None if old is None else about | {"spec": old}
+    out = []
+    for rule in the("ValidatingAdmissionPolicy")["spec"]["validations"]:
+        asked.clear()
+        values = {"object": about | {"spec": new}, "oldObject": before, "authorizer": "a"}
+        if not evaluate(rule["expression"], functions, **values):
+            assert rule["reason"] == "Forbidden" and "raftsafe-editor" in rule["message"]
+            out.append(rule["message"])
+    return out
 
-    def of(grants: list[str] | None) -> dict[str, Any]:
-        return {
-            "metadata": {"namespace": "shop"},
-            "spec": {"sealed": {}} | ({} if grants is None else {"grants": grants}),
-        }
 
-    (rule,) = the("ValidatingAdmissionPolicy")["spec"]["validations"]
-    before = None if old is False else of(old)  # type: ignore[arg-type]  # True is no case
-    return evaluate(rule["expression"], functions, object=of(new), oldObject=before, authorizer="a"), asked
-
-
-def test_grants_ask_for_the_right_to_grant():
-    for may in (True, False):
-        allowed, asked = admitted(["shop/web"], False, may)
-        assert allowed is may
-        assert asked == [
-            ("group", "raftsafe.io"),
-            ("resource", "safesecrets"),
-            ("subresource", "grant"),
-            ("namespace", "shop"),
-            ("check", "update"),
-            ("allowed", ""),
-        ]
+@pytest.mark.parametrize("grants", [None, [], ["shop/web"]])
+def test_a_creation_needs_the_right_to_update_since_the_store_may_have_one(grants):
+    """With create alone: what somebody put there was replaced, and with no grants taken from all who had it."""
+    assert any("update safesecrets.raftsafe.io" in each for each in refused(spec(grants), None, GRANT))
+    assert refused(spec(grants), None, UPDATE, GRANT) == []
 
 
 @pytest.mark.parametrize(
     ("new", "old", "free"),
     [
-        (None, False, True),
-        ([], False, True),
-        (["shop/web"], ["shop/web"], True),  # as the controller's own writes
-        (["shop/web", "x/y"], ["shop/web"], False),
-        (["shop/web"], None, False),
-        (["shop/web"], [], False),
-        ([], ["shop/web"], True),  # taking away hands out nothing
+        (spec(), spec(), True),  # as the controller's finalizers
+        (spec(["shop/web"]), spec(["shop/web"]), True),
+        (OTHER, spec(), False),  # by patch, which is another verb
     ],
 )
-def test_who_changes_no_grants_is_not_asked_for_it(new, old, free):
-    assert admitted(new, old, may=False)[0] is free
-    assert admitted(new, old, may=True)[0] is True
+def test_another_spec_needs_the_right_to_update(new, old, free):
+    assert (refused(new, old, GRANT) == []) is free
+    assert refused(new, old, UPDATE) == []
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "free"),
+    [
+        (None, spec(), True),
+        (["shop/web"], OTHER | {"grants": ["shop/web"]}, True),
+        ([], OTHER | {"grants": []}, True),
+        (None, None, True),
+        (["shop/web"], None, False),
+        ([], None, False),  # the store may have one with grants
+        (["shop/web", "x/y"], spec(["shop/web"]), False),
+        (["shop/web"], spec(), False),
+        (["shop/web"], spec([]), False),
+        ([], spec(["shop/web"]), False),
+        ([], spec(), False),
+        (None, spec(["shop/web"]), False),
+    ],
+)
+def test_other_grants_need_the_right_to_grant(new, old, free):
+    told = refused(spec(new), old, UPDATE)
+    assert told == [] if free else len(told) == 1 and "update safesecrets/grant.raftsafe.io" in told[0]
+    assert refused(spec(new), old, UPDATE, GRANT) == []
+
+
+@pytest.mark.parametrize("role", ["raftsafe-editor", "raftsafe-operator", "raftsafe-control"])
+def test_the_roles_that_write_have_all_that_is_asked(role):
+    """And patch, which `kubectl apply` uses on what is there."""
+    found = [each for each in manifests.load() if each["kind"] == "ClusterRole" and each["metadata"]["name"] == role]
+    rights = {(what, verb) for rule in found[0]["rules"] for what in rule["resources"] for verb in rule["verbs"]}
+    needed = {("safesecrets", verb) for verb in ("get", "create", "update", "patch")}
+    assert needed | {("safesecrets/grant", "update")} <= rights
 
 
 # -- the window of a SafeSecret --------------------------------------------------------------------------------------

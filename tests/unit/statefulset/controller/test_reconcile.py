@@ -37,7 +37,7 @@ def resource(**spec: Any) -> dict[str, Any]:
 
 def settled(of: dict[str, Any], version: int = 4) -> tuple[dict[str, Any], Stored]:
     body = wanted(of)
-    stored = Stored(version, tuple(body["grants"]), body["not_before_ms"], body["expires_ms"])
+    stored = Stored(version, tuple(body.get("grants", ())), body["not_before_ms"], body["expires_ms"])
     return of | {"status": applied(of, version, NOW)}, stored
 
 
@@ -79,6 +79,18 @@ def test_what_is_settled_is_left_alone() -> None:
 def test_drift_is_repaired(drifted: Stored | None) -> None:
     of, _ = settled(resource())
     assert isinstance(decide(of, drifted), Apply)
+
+
+def test_without_grants_those_of_the_store_stay_and_an_empty_list_takes_them_away() -> None:
+    of = resource()
+    del of["spec"]["grants"]
+    first = decide(of, Stored(7, ("shop/web",)))
+    assert isinstance(first, Apply) and "grants" not in first.body
+    of, _ = settled(of)
+    assert decide(of, Stored(4, ("by/hand",))) is None
+    of["spec"]["grants"] = []
+    emptied = decide(of, Stored(4, ("by/hand",)))
+    assert isinstance(emptied, Apply) and emptied.body["grants"] == []
 
 
 def test_other_values_are_applied_and_another_order_of_grants_is_not() -> None:

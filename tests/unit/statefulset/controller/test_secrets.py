@@ -1,5 +1,5 @@
-"""What becomes of a SafeSecret whose deletion the store refuses: the real client and a real store's admin API, with the
-rights that the manifests give. (The whole life of one: test_run.py.)"""
+"""What becomes of a SafeSecret whose deletion the store refuses, and of the grants of one that names none: the real client
+and a real store's admin API, with the rights that the manifests give. (The whole life of one: test_run.py.)"""
 
 from __future__ import annotations
 
@@ -71,3 +71,26 @@ def test_the_remedy_lets_it_go_though_the_store_still_refuses(
     assert duty.reconcile("shop/db") is None
     assert api.cluster.read(*KEY) is None
     assert not server.node.store.get("shop/db").deleted
+
+
+def test_one_that_names_no_grants_leaves_those_of_the_store(
+    api: Any, server: Any, store: Store, duty: SecretsDuty
+) -> None:
+    """A secret of `safe put`, its SafeSecret without the field, `safe grant` beside it, and then an empty list."""
+
+    def grants() -> set[str]:
+        return set(server.node.store.get("shop/db").grants)
+
+    body = {"name": "shop/db", "fields": {"pw": "b25l"}, "grants": ["shop/web"]}
+    store.change("POST", "/v1/apply", {"secrets": [body]})
+    sealed = seal(server.node.sealing.public, "shop/db", {"pw": b"two"})
+    api.cluster.put(*KEY[:2], manifest("shop/db", sealed, (), {}, "Delete"))
+    duty.reconcile("shop/db")
+    assert server.node.value("shop/db") == {"pw": b"two"} and grants() == {"shop/web"}
+    store.change("POST", "/v1/secrets/shop/db/grants", {"add": ["shop/job"]})
+    duty.reconcile("shop/db")
+    assert grants() == {"shop/web", "shop/job"}
+    found = api.cluster.read(*KEY)
+    api.cluster.put(*KEY[:2], {**found, "spec": {**found["spec"], "grants": []}})
+    duty.reconcile("shop/db")
+    assert grants() == set() and api.cluster.read(*KEY)["status"]["conditions"][0]["status"] == "True"
