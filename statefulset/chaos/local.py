@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from statefulset.chaos import load, reader
+from statefulset.chaos.pace import paced
 from statefulset.chaos.plan import Kill, Wanted
 from statefulset.chaos.tally import Tally, documents, tallies
 from statefulset.chaos.verdict import Run
@@ -84,7 +85,8 @@ class _Local:
         for writer in self._writers:
             writer.start()
         try:
-            self._carry_out(kills)
+            for kill in paced(kills, self._wanted.duration):
+                self._kill(kill)
         finally:
             for writer in self._writers:
                 writer.stop()
@@ -100,17 +102,6 @@ class _Local:
             return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, env=programs.clean(os.environ))
 
     # -- killing -----------------------------------------------------------------------------------------------------
-
-    def _carry_out(self, kills: tuple[Kill, ...]) -> None:
-        """What comes too late, since those before were slow to come back, is left out and said."""
-        began = time.monotonic()
-        end = began + self._wanted.duration
-        for kill in kills:
-            time.sleep(max(0.0, began + kill.at - time.monotonic()))
-            if time.monotonic() >= end:
-                break
-            self._kill(kill)
-        time.sleep(max(0.0, end - time.monotonic()))
 
     def _kill(self, kill: Kill) -> None:
         number = signal.SIGKILL if self._wanted.force else signal.SIGTERM

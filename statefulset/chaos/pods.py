@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from statefulset.chaos import load, needed, target, workloads
+from statefulset.chaos.pace import paced
 from statefulset.chaos.place import Place, until
 from statefulset.chaos.plan import Kill, Wanted
 from statefulset.chaos.tally import Tally, Written, lacking, tallies, written
@@ -107,7 +108,9 @@ class Chaos:
         try:
             self._set_up()
             self._run.began = self._now()
-            self._carry_out(kills)
+            for kill in paced(kills, self._wanted.duration):
+                if not (self._ours() and self._kill(kill)):
+                    break
             self._run.ended = self._now()
             self._collect()
         except ForbiddenError as error:
@@ -201,18 +204,6 @@ class Chaos:
                 self._run.problems.append(f"{name} restarted by itself: {target.why(pod) or 'its log says why'}")
             self._known[name] = found
         return ""
-
-    def _carry_out(self, kills: tuple[Kill, ...]) -> None:
-        """What comes too late, since those before were slow to come back, is left out and said."""
-        began = time.monotonic()
-        end = began + self._wanted.duration
-        for kill in kills:
-            time.sleep(max(0.0, began + kill.at - time.monotonic()))
-            if time.monotonic() >= end:
-                break
-            if not (self._ours() and self._kill(kill)):
-                return
-        time.sleep(max(0.0, end - time.monotonic()))
 
     def _ours(self) -> bool:
         """Whether our own pods still run; else it is of no use to go on."""
