@@ -22,7 +22,7 @@ from statefulset.chaos.pace import paced
 from statefulset.chaos.plan import Kill, Wanted
 from statefulset.chaos.tally import Tally, documents, tallies
 from statefulset.chaos.verdict import Run
-from statefulset.chaos.writer import PATIENCE, Writer, versions
+from statefulset.chaos.writer import PATIENCE, made, versions
 from statefulset.cli.dev import programs
 from statefulset.cli.dev.harness import DevCluster, Options
 from statefulset.cli.dev.processes import bound
@@ -51,17 +51,9 @@ class _Local:
     def __init__(self, cluster: DevCluster, wanted: Wanted, said: Callable[[str], None]) -> None:
         self._cluster, self._wanted, self._said = cluster, wanted, said
         self._log = cluster.home.logs / "reader.log"
-        self._writers = self._make_writers()
+        shares = load.shares(NAMESPACE, tuple(cluster.workloads))
+        self._writers = made(shares, cluster.names, functools.partial(cluster.client, PATIENCE), wanted.seed)
         self._run = Run(wanted.seed, time.time(), quorum=wanted.minority)
-
-    def _make_writers(self) -> list[Writer]:
-        """One writer a secret, so that its writes have an order; each begins with another node."""
-        names, out = self._cluster.names, []
-        for number, share in enumerate(load.shares(NAMESPACE, tuple(self._cluster.workloads))):
-            turn = number % len(names)
-            client = functools.partial(self._cluster.client, PATIENCE, names[turn:] + names[:turn])
-            out.append(Writer(client, share.secrets, share.period, self._wanted.seed + number))
-        return out
 
     def run(self) -> Run:
         kills = self._wanted.kills()

@@ -30,6 +30,7 @@ from typing import Any, Final
 
 from statefulset.chaos import marks
 from statefulset.chaos.history import Ack, Secret
+from statefulset.chaos.load import Share
 from statefulset.cli.client import Client
 from statefulset.cli.connection import Connection
 from statefulset.cli.errors import CliError
@@ -146,22 +147,38 @@ class Teller:
         sys.stdout.flush()
 
 
-def made(asked: Mapping[str, Any]) -> list[Writer]:
-    """The writers of a process; each begins with another server."""
-    servers, out = tuple(asked["servers"]), []
-    for number, share in enumerate(asked["shares"]):
+def made(
+    shares: Iterable[Share], servers: tuple[str, ...], client: Callable[[tuple[str, ...]], Client], seed: int
+) -> list[Writer]:
+    """One writer a share; each begins with another of `servers`, all of which `client` gets in its order."""
+    out = []
+    for number, share in enumerate(shares):
         turn = number % len(servers)
-        there = Connection(servers[turn:] + servers[:turn], Path(asked["ca"]), Path(asked["token"]))
-        secrets = [Secret(each["name"], tuple(each["fields"]), tuple(each["grants"])) for each in share["secrets"]]
-        client = functools.partial(Client, there, PATIENCE)
-        out.append(Writer(client, secrets, share["period"], asked["seed"] + number))
+        ordered = servers[turn:] + servers[:turn]
+        out.append(Writer(functools.partial(client, ordered), share.secrets, share.period, seed + number))
     return out
+
+
+def of_process(asked: Mapping[str, Any]) -> list[Writer]:
+    """The writers that its argument asks for."""
+    shares = [
+        Share(
+            share["period"],
+            tuple(Secret(each["name"], tuple(each["fields"]), tuple(each["grants"])) for each in share["secrets"]),
+        )
+        for share in asked["shares"]
+    ]
+
+    def client(servers: tuple[str, ...]) -> Client:
+        return Client(Connection(servers, Path(asked["ca"]), Path(asked["token"])), PATIENCE)
+
+    return made(shares, tuple(asked["servers"]), client, asked["seed"])
 
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # of all threads: it is waited for, and so heard at once
     asked = json.loads(sys.argv[1])
-    writers = made(asked)
+    writers = of_process(asked)
     teller = Teller(writers)
     for writer in writers:
         for secret in writer.secrets:
