@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
+from statefulset.chaos.workloads import RULES
+
 Where = Literal["store", "run", "cluster"]
 REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -40,8 +42,12 @@ NEEDS: Final = (
     Need("run", ("create", "list", "delete"), "pods"),
     Need("run", ("get",), "pods/log"),
     # Nobody can give a right that he has not got (or the verb escalate): those that the writer is given.
-    Need("run", ("get", "create", "update", "delete"), "safesecrets", "raftsafe.io"),
-    Need("run", ("update",), "safesecrets/grant", "raftsafe.io"),
+    *(
+        Need("run", tuple(rule["verbs"]), resource, group)
+        for rule in RULES
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    ),
 )
 
 

@@ -15,7 +15,8 @@ from statefulset.chaos.plan import Wanted
 
 SET: Final = "safe"
 NODE: Final = "node"
-NODES: Final = "app.kubernetes.io/name=raftsafe,app.kubernetes.io/component=node"
+LABELS: Final = {"app.kubernetes.io/name": "raftsafe", "app.kubernetes.io/component": "node"}
+NODES: Final = ",".join(f"{key}={value}" for key, value in LABELS.items())
 WEBHOOK: Final = "raftsafe"
 QUIET: Final = (("waiting", "PodInitializing"), ("terminated", "Completed"))
 """States of a container that explain nothing: its turn has not come, or it is through."""
@@ -44,7 +45,7 @@ class Store:
 
 def store(namespace: str, found: Document | None, webhook: Document | None) -> Store:
     """`found`: StatefulSet `safe` of `namespace`; `webhook`: the MutatingWebhookConfiguration. Raises UnfitError."""
-    if found is None or not selected(found, NODES):
+    if found is None or not labelled(found):
         raise UnfitError(f"namespace {namespace} has no StatefulSet {SET} of raftsafe")
     spec = found["spec"]
     pod = spec["template"]["spec"]
@@ -76,9 +77,8 @@ def check(wanted: Wanted, there: Store) -> None:
         )
 
 
-def selected(document: Document, labels: str) -> bool:
-    present = document["metadata"].get("labels") or {}
-    return all(present.get(key) == value for key, _, value in (each.partition("=") for each in labels.split(",")))
+def labelled(document: Document) -> bool:
+    return LABELS.items() <= (document["metadata"].get("labels") or {}).items()
 
 
 def uid(pod: Document) -> str:

@@ -12,7 +12,7 @@ import json
 from typing import Any, Final
 
 from statefulset.chaos import load
-from statefulset.chaos.target import NODES, Store
+from statefulset.chaos.target import LABELS, Store
 
 Made = dict[str, Any]
 
@@ -132,11 +132,10 @@ def reader(run: Run, there: Store, name: str) -> Made:
 
 def _pod(run: Run, there: Store, name: str, module: str, asked: Made) -> Made:
     """Where safe pods are the image is, be it loaded by hand or pulled with a credential that is not ours."""
-    labels = {key: value for key, _, value in (each.partition("=") for each in NODES.split(","))}
     term = {
         "topologyKey": "kubernetes.io/hostname",
         "namespaces": [there.namespace],
-        "labelSelector": {"matchLabels": labels},
+        "labelSelector": {"matchLabels": LABELS},
     }
     container = {
         "name": CONTAINER,
