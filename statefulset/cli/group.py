@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from sidecar.wire import names
-from statefulset.cli.connection import DEV, NAMESPACE, Asked
+from statefulset.cli.connection import NAMESPACE, Asked
 from statefulset.cli.options import Context, is_workload
 
 COMMANDS = {
@@ -146,7 +146,8 @@ def safe(ctx: click.Context, context: str | None, namespace: str, account: str |
         raise click.BadParameter("it is not the name of a namespace", ctx, param_hint="--namespace")
     if account is not None and (not is_workload(account) or "*" in account):
         raise click.BadParameter("it is not NAMESPACE/NAME", ctx, param_hint="--as-serviceaccount")
-    if account is not None and (context or "").startswith(DEV):
-        raise click.UsageError("--as-serviceaccount goes with a kubeconfig; a context of `safe dev` is somebody", ctx)
     typed = ctx.get_parameter_source("namespace") is ParameterSource.COMMANDLINE
-    ctx.obj = Asked(context or "", namespace, account or "", bool(context or account or typed))
+    asked = Asked(context or "", namespace, account or "", bool(context or account or typed))
+    if account is not None and asked.dev:
+        raise click.UsageError("--as-serviceaccount goes with a kubeconfig; a context of `safe dev` is somebody", ctx)
+    ctx.obj = asked

@@ -333,8 +333,8 @@ def sidecars(facts: Facts) -> Iterator[Finding]:
         yield Finding("sidecars", "skipped", facts.sidecars.why)
         return
     here = [each for each in facts.sidecars if not each.get("left")]
-    refused = [each for each in here if each.get("error") == "behind" and not each.get("connected")]
-    here = [each for each in here if each not in refused]
+    refused = [each for each in here if _refused(each)]
+    here = [each for each in here if not _refused(each)]
     known = {} if isinstance(facts.versions, Unknown) else facts.versions
     broken = sorted(f"{_pod(each)} ({each['error']})" for each in here if each.get("error"))
     old = sorted(f"{_pod(each)} ({', '.join(names)})" for each in here if (names := _behind(each, known, facts.now_ms)))
@@ -360,6 +360,11 @@ def sidecars(facts: Facts) -> Iterator[Finding]:
 
 def _pod(each: Any) -> str:
     return f"{each['namespace']}/{each['pod']}"
+
+
+def _refused(each: Any) -> bool:
+    """By the node, since it has seen more than this store has."""
+    return each.get("error") == "behind" and not each.get("connected")
 
 
 def _behind(each: Any, known: Any, now_ms: int) -> list[str]:
