@@ -271,22 +271,9 @@ class Client:
     def _swap(self, action: Place, plan: Plan) -> None:
         ready = self._files.manifest.complete
         tell = self._told is not None and self._told.concerned(ready)
-        rest = (
-            self._own,
-            action.index,
-            action.complete,
-            action.floors,
-            plan.rendered,
-            action.store,
-            action.former,
-            tell,
-        )
+        write = self._files.remove if action.partial else self._files.apply
         try:
-            swapped = (
-                self._files.remove(action.changes, *rest)
-                if action.partial
-                else self._files.apply(action.changes, *rest)
-            )
+            swapped = write(action, self._own, plan.rendered, tell)
         except PlaceError as error:
             self._place_failed(action, error)
             return

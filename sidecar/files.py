@@ -30,6 +30,7 @@ from typing import Any, Final
 
 from sidecar import manifest as mf
 from sidecar import rules, tree
+from sidecar.actions import Place
 from sidecar.manifest import Entry, Manifest
 from sidecar.wire import codes, names
 from sidecar.wire.messages import Secret
@@ -117,29 +118,17 @@ class Files:
                 pass
         return self.manifest
 
-    def apply(
-        self,
-        changes: Mapping[str, Secret | None],
-        own: str,
-        index: int,
-        complete: bool,
-        floors: Mapping[str, int],
-        rendered: Mapping[str, Rendered] | None = None,
-        store: str = "",
-        former: frozenset[str] = frozenset(),
-        tell: bool = False,
-    ) -> bool:
-        """The next generation: what is in place, with these changes (None removes), and exactly these rendered files.
-        True if a swap was needed.
+    def apply(self, place: Place, own: str, rendered: Mapping[str, Rendered] | None = None, tell: bool = False) -> bool:
+        """The next generation: what is in place, with the changes of `place` (None removes), and exactly these rendered
+        files. True if a swap was needed.
 
-        `own`: the pod's namespace, whose secrets lie at the top; `store`, `former`: see Manifest. `tell`: the
-        application has to be told of a change; `owed` until settled(), also for the next process. Raises PlaceError;
-        then nothing has changed.
+        `own`: the pod's namespace, whose secrets lie at the top. `tell`: the application has to be told of a change;
+        `owed` until settled(), also for the next process. Raises PlaceError; then nothing has changed.
         """
         for attempt in (1, 2):
             try:
                 before = self._current
-                for _ in self.steps(changes, own, index, complete, floors, rendered, store, former, tell):
+                for _ in self.steps(place, own, rendered, tell):
                     pass
                 return self._current != before
             except PlaceError as error:
@@ -148,30 +137,18 @@ class Files:
                 self.sweep()
         raise AssertionError("the second attempt returns or raises")
 
-    def remove(
-        self,
-        gone: Iterable[str],
-        own: str,
-        index: int,
-        complete: bool,
-        floors: Mapping[str, int],
-        rendered: Mapping[str, Rendered],
-        store: str = "",
-        former: frozenset[str] = frozenset(),
-        tell: bool = False,
-    ) -> bool:
+    def remove(self, place: Place, own: str, rendered: Mapping[str, Rendered], tell: bool = False) -> bool:
         """apply() for removals alone, which do not wait for room. If there is none for a next generation they are taken
         out of the one in force, and at worst so are the rendered files that would have to be made anew.
 
         Raises PlaceError, but not for want of space.
         """
-        gone = frozenset(gone)
         anew = {path for path, each in rendered.items() if each.data is not None}
         stages: list[Set[str]] = [anew, self.manifest.rendered.keys() - rendered.keys()]
         taken = False
         while True:
             try:
-                swapped = self.apply(dict.fromkeys(gone), own, index, complete, floors, rendered, store, former, tell)
+                swapped = self.apply(place, own, rendered, tell)
             except PlaceError as error:
                 if error.code != codes.NO_SPACE:
                     raise
@@ -180,7 +157,7 @@ class Files:
             else:
                 self.changed = self.changed or taken
                 return swapped or taken
-            self._take_out(gone, stages.pop(), tell)
+            self._take_out(place.changes, stages.pop(), tell)
             taken = self.changed = True
 
     def read(self, name: str) -> dict[str, bytes]:
@@ -232,25 +209,18 @@ class Files:
     # -- one step a system call that matters: a crash after any of them leaves a whole generation in force -----------
 
     def steps(
-        self,
-        changes: Mapping[str, Secret | None],
-        own: str,
-        index: int,
-        complete: bool,
-        floors: Mapping[str, int],
-        rendered: Mapping[str, Rendered] | None = None,
-        store: str = "",
-        former: frozenset[str] = frozenset(),
-        tell: bool = False,
+        self, place: Place, own: str, rendered: Mapping[str, Rendered] | None = None, tell: bool = False
     ) -> Iterator[None]:
         """apply(), pausing after each change to the file system. Abandoning it is what a crash is."""
-        rendered = rendered or {}
+        rendered, changes, store = rendered or {}, place.changes, place.store
         try:
             target = self._target(changes, own, rendered)
         except ValueError:
             raise PlaceError(codes.WRITE_FAILED, "a secret or a field has a name that is no file name") from None
         sums = {path: each.checksum for path, each in rendered.items()}
-        following = Manifest(index, complete, target, dict(floors), sums, store, former & target.keys())
+        following = Manifest(
+            place.index, place.complete, target, dict(place.floors), sums, store, place.former & target.keys()
+        )
         # Another store counts from 1 again: what it says is new, whatever the version.
         another = self.manifest.former if store == self.manifest.store else self.manifest.secrets.keys()
         new = any(each.data is not None for each in rendered.values())

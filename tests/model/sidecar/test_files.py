@@ -10,6 +10,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.actions import Place
 from sidecar.files import Files
 from sidecar.wire.messages import Secret
 
@@ -75,7 +76,7 @@ def run(root, history):
         }
         after = {name: secret for name, secret in (now | changes).items() if secret}
         crashed = False
-        for step, _ in enumerate(files.steps(changes, "shop", number, True, {})):
+        for step, _ in enumerate(files.steps(Place(changes, number, True, {}), "shop")):
             seen = inside(root)
             assert seen in (expected(now), expected(after)), "torn, or a mix of two generations"
             paths = set(expected(now)) | set(expected(after))

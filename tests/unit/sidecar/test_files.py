@@ -10,6 +10,7 @@ import pytest
 from sidecar import files as files_module
 from sidecar import manifest as mf
 from sidecar import tree as tree_module
+from sidecar.actions import Place
 from sidecar.files import Files, PlaceError, Rendered
 from sidecar.wire import codes
 from sidecar.wire.messages import Secret
@@ -21,7 +22,7 @@ def secret(name, version=1, **fields):
 
 def apply(files, *secrets, gone=(), complete=True, index=1):
     changes = {one.name: one for one in secrets} | dict.fromkeys(gone)
-    return files.apply(changes, "shop", index, complete, {})
+    return files.apply(Place(changes, index, complete, {}), "shop")
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_superseded_generations_are_bounded(files, memory):
 
 
 def test_a_new_process_understands_what_is_there(files, memory):
-    files.apply({"shop/db": secret("shop/db", 7)}, "shop", 42, True, {"shop/db": 7, "shop/old": 3})
+    files.apply(Place({"shop/db": secret("shop/db", 7)}, 42, True, {"shop/db": 7, "shop/old": 3}), "shop")
     found = Files(str(memory)).recover()
     assert (found.versions(), found.index, found.complete) == ({"shop/db": 7}, 42, True)
     assert found.floors == {"shop/db": 7, "shop/old": 3}
@@ -210,9 +211,9 @@ def test_a_generation_that_is_a_link_is_not_followed(memory, tmp_path):
 @pytest.mark.parametrize("name", ["shop/../x", "shop/..data", "../x", "shop/a/b", "/x", "shop/.x", "shop/x\0"])
 def test_no_name_leaves_the_mount(files, memory, name):
     with pytest.raises(PlaceError):
-        files.apply({name: Secret(name, 1, 1, {"value": b"x"})}, "shop", 1, True, {})
+        files.apply(Place({name: Secret(name, 1, 1, {"value": b"x"})}, 1, True, {}), "shop")
     with pytest.raises(PlaceError):
-        files.apply({"shop/db": Secret("shop/db", 1, 1, {"../x": b"x"})}, "shop", 1, True, {})
+        files.apply(Place({"shop/db": Secret("shop/db", 1, 1, {"../x": b"x"})}, 1, True, {}), "shop")
     assert os.listdir(memory) == []
 
 
@@ -321,13 +322,14 @@ def test_what_is_taken_away_goes_though_the_volume_is_full_to_the_last_page(file
     }
     changes = {one.name: one for one in (secret("shop/db"), secret("shop/api"), secret("other/x", user=b"u"))}
     floors = dict.fromkeys(changes, 1)
-    files.apply(changes, "shop", 1, True, floors, before)
+    files.apply(Place(changes, 1, True, floors), "shop", before)
     after = {"all.env": Rendered(2, b"API=v1\n"), "api.env": Rendered(3)}
     calls(monkeypatch, Full(-lost))
+    removals = Place({"shop/db": None, "other/x": None}, 1, True, floors, partial=True)
     with pytest.raises(PlaceError):
-        files.apply({"shop/db": None, "other/x": None}, "shop", 1, True, floors, after)
+        files.apply(removals, "shop", after)
     assert tree(memory)["db"] == b"v1", "as any other change"
-    assert files.remove(["shop/db", "other/x"], "shop", 1, True, floors, after, tell=True)
+    assert files.remove(removals, "shop", after, tell=True)
     assert files.changed and files.owed
     left = {"api": b"v1", "api.env": b"A", **({} if lost == 9 else {"all.env": b"API=v1\n"})}
     assert tree(memory) == left
@@ -338,14 +340,14 @@ def test_what_is_taken_away_goes_though_the_volume_is_full_to_the_last_page(file
     again = Files(str(memory))
     assert again.recover().versions() == {"shop/api": 1} == files.manifest.versions() and again.owed
     assert again.manifest.floors == floors and again.manifest.rendered.keys() == files.manifest.rendered.keys()
-    assert again.apply({}, "shop", 2, True, floors, {**after, "all.env": Rendered(2, b"API=v1\n")})
+    assert again.apply(Place({}, 2, True, floors), "shop", {**after, "all.env": Rendered(2, b"API=v1\n")})
     assert tree(memory) == {**left, "all.env": b"API=v1\n"}, "whole again when there is room"
 
 
 def test_what_the_application_has_to_be_told_outlives_the_process(files, memory):
     def place(version, told=True, index=1):
         changes = {"shop/db": secret("shop/db", version)}
-        return files.apply(changes, "shop", index, True, {}, tell=told)
+        return files.apply(Place(changes, index, True, {}), "shop", tell=told)
 
     place(1, told=False)
     assert not files.owed
@@ -354,14 +356,14 @@ def test_what_the_application_has_to_be_told_outlives_the_process(files, memory)
     files = Files(str(memory))
     files.recover()
     assert files.owed, "known after a restart"
-    files.apply({}, "shop", 2, False, {}, tell=True)
+    files.apply(Place({}, 2, False, {}), "shop", tell=True)
     assert files.owed, "also if a generation follows that changes nothing to read"
     files.settled()
     again = Files(str(memory))
     again.recover()
     assert not files.owed and not again.owed
     again.settled()
-    assert not again.apply({}, "shop", 3, False, {}, tell=True) and not again.owed
+    assert not again.apply(Place({}, 3, False, {}), "shop", tell=True) and not again.owed
 
 
 def test_a_generation_that_cannot_be_removed_is_said(files, memory, monkeypatch):
@@ -391,12 +393,13 @@ def test_the_status_file_is_replaced_whole(files, memory):
 
 def test_another_stores_value_is_written_also_if_its_version_is_in_place(files, memory):
     one, two = secret("shop/db"), Secret("shop/db", 1, 1, {"value": b"another"})
-    assert files.apply({"shop/db": one, "shop/api": secret("shop/api")}, "shop", 5, True, {}, store="one")
-    assert files.apply({"shop/db": two}, "shop", 1, True, {}, None, "two", frozenset({"shop/api"}))
+    assert files.apply(Place({"shop/db": one, "shop/api": secret("shop/api")}, 5, True, {}, store="one"), "shop")
+    assert files.apply(Place({"shop/db": two}, 1, True, {}, False, "two", frozenset({"shop/api"})), "shop")
     assert files.changed and tree(memory) == {"db": b"another", "api": b"v1"}
     again = Files(str(memory))
     found = again.recover()
     assert (found.store, found.former, found.index) == ("two", {"shop/api"}, 1)
-    assert again.apply({"shop/api": secret("shop/api", 1, value=b"its own")}, "shop", 2, True, {}, None, "two")
+    own = Place({"shop/api": secret("shop/api", 1, value=b"its own")}, 2, True, {}, store="two")
+    assert again.apply(own, "shop")
     assert again.changed and tree(memory) == {"db": b"another", "api": b"its own"} and not again.manifest.former
-    assert not again.apply({"shop/api": secret("shop/api")}, "shop", 2, True, {}, None, "two")
+    assert not again.apply(Place({"shop/api": secret("shop/api")}, 2, True, {}, store="two"), "shop")

@@ -8,6 +8,7 @@ import os
 import pytest
 
 from sidecar import renderer as module
+from sidecar.actions import Place
 from sidecar.files import Files, PlaceError
 from sidecar.render import RenderError
 from sidecar.renderer import Renderer, finish
@@ -32,7 +33,7 @@ class Pod:
         self.known |= dict.fromkeys(changes, 1)
         plan = await finish(self.renderer.plan(changes, "shop", self.known, partial), "shop")
         self.dropped = plan.dropped
-        return self.files.apply(changes, "shop", 1, complete, self.known, plan.rendered)
+        return self.files.apply(Place(changes, 1, complete, self.known), "shop", plan.rendered)
 
     def anew(self, *secrets):
         """Paths that a change of these would render again."""
