@@ -70,19 +70,19 @@ class Renderer:
         plan = Plan(taken=frozenset({*known, *changes} - present), partial=partial)
         for rule in self._rules:
             try:
-                self._add(plan, rule, changes, own, present, partial)
+                self._add(plan, rule, changes, own, present)
             except TakenError as error:
                 plan.dropped[rule.path] = str(error)
             except RenderError as error:
                 plan.failed(rule.path, str(error))
         return plan
 
-    def _add(self, plan: Plan, rule: Rule, changes: Changes, own: str, present: set[str], partial: bool) -> None:
+    def _add(self, plan: Plan, rule: Rule, changes: Changes, own: str, present: set[str]) -> None:
         """One file more. Raises as plan() does, and TakenError."""
         in_force = self._files.manifest.rendered.get(rule.path)
         wanted = {render.qualified(name, own) for name in rule.secrets}
         touched = changes.keys() if not rule.secrets else changes.keys() & wanted
-        if partial and not touched:
+        if plan.partial and not touched:
             if in_force is not None:
                 plan.rendered[rule.path] = Rendered(in_force)
             return
