@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import time
 
 import pytest
 
@@ -38,21 +37,14 @@ async def greeting(port, context):
     return data
 
 
-async def eventually(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
-
-
-async def test_many_at_once_are_all_served(start, contexts):
+async def test_many_at_once_are_all_served(start, contexts, eventually):
     acceptor = start()
     answers = await asyncio.gather(*(greeting(acceptor.port, contexts[1]) for _ in range(100)))
     assert answers == [b"hello"] * 100
     await eventually(lambda: acceptor.shaking == 0 and acceptor._fresh == 0)
 
 
-async def test_those_who_never_finish_do_not_keep_the_places(start, contexts):
+async def test_those_who_never_finish_do_not_keep_the_places(start, contexts, eventually):
     """Those in the middle of a handshake age, those who have said nothing have no place in the first place."""
     acceptor = start()
     idle = [await asyncio.open_connection("127.0.0.1", acceptor.port) for _ in range(3 * module.FRESH_LIMIT)]
@@ -68,7 +60,7 @@ async def test_those_who_never_finish_do_not_keep_the_places(start, contexts):
     assert acceptor.failed == len(idle) and acceptor._fresh == 0 and not acceptor._shaking
 
 
-async def test_the_silent_do_not_keep_anybody_waiting(start, contexts, monkeypatch):
+async def test_the_silent_do_not_keep_anybody_waiting(start, contexts, monkeypatch, eventually):
     """A crowd that says nothing, and another after it, cost a real one not one turn of those that are aged away."""
     monkeypatch.setattr(module, "FRESH", 3600.0)
     acceptor = start()
@@ -91,7 +83,7 @@ async def test_who_never_says_anything_goes(start, contexts, monkeypatch):
     assert acceptor.shaking == 0 and acceptor.failed == 5
 
 
-async def test_who_gave_up_while_waiting_costs_no_handshake(start, contexts, monkeypatch):
+async def test_who_gave_up_while_waiting_costs_no_handshake(start, contexts, monkeypatch, eventually):
     acceptor = start()
     begun = []
     monkeypatch.setattr(acceptor, "_fresh", module.FRESH_LIMIT)  # nobody's turn comes for a while
@@ -147,7 +139,7 @@ async def test_out_of_descriptors_is_survived(start, contexts, monkeypatch):
     acceptor._socket = real
 
 
-async def test_closing_refuses_new_ones_and_ends_handshakes(start):
+async def test_closing_refuses_new_ones_and_ends_handshakes(start, eventually):
     acceptor = start()
     port = acceptor.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
