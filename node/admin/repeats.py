@@ -15,9 +15,8 @@ from typing import Final
 from aiohttp import web
 
 from node.errors import Rejected
+from node.store.commands import RID_SIZE
 
-SIZE: Final = 16
-"""Bytes of an id; node.store.commands.RID_SIZE."""
 KEYS: Final = 16_384
 """Keys remembered, the oldest forgotten first: 4 MB, and some seconds of the fastest writers. It is for a mistake in a
 client, which comes soon after the first use."""
@@ -37,7 +36,7 @@ class Repeats:
         on this route with another request."""
         given = request.headers.getall("Idempotency-Key", [])
         if not given:
-            return fresh if not part else hashlib.sha256(fresh + part.encode()).digest()[:SIZE]
+            return fresh if not part else hashlib.sha256(fresh + part.encode()).digest()[:RID_SIZE]
         key = given[0]
         if len(given) > 1 or not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
             raise Rejected(
@@ -55,7 +54,7 @@ class Repeats:
             )
         if len(self._seen) > KEYS:
             del self._seen[next(iter(self._seen))]
-        return self._mac(whole, part.encode())[:SIZE]
+        return self._mac(whole, part.encode())[:RID_SIZE]
 
     def _mac(self, *data: bytes) -> bytes:
         mac = hmac.new(self._secret, digestmod=hashlib.sha256)
