@@ -60,7 +60,7 @@ class Apply(Values):
             context.current().grants = {one.name: {"set": one.grants} for one in declared if one.grants is not None}
             context.current().several = tuple((one.name, None) for one in declared)
             sealed = sum(len(one.sealed or ()) for one in declared)
-            self._limits.charge(context.current().subject or "", len(declared) - 1 + sealed)
+            self._limits.charge(len(declared) - 1 + sealed)
             await self._allowed(declared)
             declared = await self._opened_all(declared)
             for number in range(TRIES):

@@ -44,7 +44,7 @@ class Explain(Secrets):
             await auth.require(self._services, Need("get"), secret)
         else:
             await auth.require(self._services, Need("list", scope="namespace"), namespace=within)
-            self._limits.charge(context.current().subject or "", limit // 10)
+            self._limits.charge(limit // 10)
         headers = await self._consistent(query)
         explainer = self._services.explainer
         found, total = (

@@ -53,10 +53,10 @@ class Limits:
             )
         self._requests += 1
 
-    def charge(self, identity: str, tokens: int = 1) -> None:
-        """For what somebody asks who has shown who it is. Raises Retry too_many_requests."""
+    def charge(self, tokens: int) -> None:
+        """To the one whose request is handled, who has shown who it is. Raises Retry too_many_requests."""
         if self.rates is not None and tokens:
-            self.rates.charge(identity, tokens)
+            self.rates.charge(context.current().subject or "", tokens)
 
     def leave(self) -> None:
         self._requests -= 1
@@ -79,7 +79,7 @@ class Limits:
         self._bytes += size
         try:
             data = await _read(request, size)
-            self.charge(context.current().subject or "", data.count(b",") // PARTS)
+            self.charge(data.count(b",") // PARTS)
             return Body(data, self, size)
         except BaseException:
             self._bytes -= size

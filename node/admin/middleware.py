@@ -115,7 +115,7 @@ async def _admitted(
                 if action not in OPEN:
                     await auth.identify(request, services)
                 # Before the rights: a refusal costs no less, and writes an audit line.
-                limits.charge(current().subject or "", COST.get(action, 1))
+                limits.charge(COST.get(action, 1))
                 if action not in OPEN:
                     await auth.authorise(request, services)
                 return await handler(request)

@@ -93,7 +93,7 @@ class Secrets:
         name = context.secret_name(request)
         query = bodies.query(request, "consistency", "delivered")
         delivered = bodies.query_flag(query, "delivered")
-        self._limits.charge(context.current().subject or "", DELIVERED if delivered else 0)
+        self._limits.charge(DELIVERED if delivered else 0)
         headers = await self._consistent(query)
         record = self._services.store.get(name)
         if record is None:
@@ -112,7 +112,7 @@ class Secrets:
             if not names.is_namespace(namespace):
                 raise Rejected("namespace is not well-formed", hint="a DNS label: lower-case letters, digits and '-'")
             prefix = f"{namespace}/{prefix}"
-        self._limits.charge(context.current().subject or "", limit // 10)
+        self._limits.charge(limit // 10)
         headers = await self._consistent(query)
         page = self._services.store.list(namespace, prefix, query.get("after", ""), limit)
         following = page[-1].name if len(page) == limit else None
@@ -184,12 +184,11 @@ class Secrets:
     async def _may_replace(self, name: str, if_version: int | None, rid: bytes) -> None:
         """A put that can only make the secret needs no right to update. One that was deleted is brought back to whom it
         was granted, so it counts as being there. Raises Rejected forbidden, conflict; Retry."""
-        refused = None
         try:
             await auth.require(self._services, UPDATE, name)
         except Rejected as error:
             refused = error
-        if refused is None:
+        else:
             return
         if if_version == 0:
             await self._consistent({})
