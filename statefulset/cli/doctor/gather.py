@@ -311,8 +311,9 @@ def _handshakes(login: Login, namespace: str, pods: Any, configuration: Any) -> 
     return out
 
 
-def _shaken(context: ssl.SSLContext, port: int, name: str) -> str:
-    """ "" or why the certificate there is not trusted for that name."""
+def _shaken(context: ssl.SSLContext, port: int, name: str, tries: int = 2) -> str:
+    """ "" or why the certificate there is not trusted for that name. A connection may break on its way through the API
+    server, which says nothing of the certificate: it is tried once more."""
     try:
         with (
             socket.create_connection(("127.0.0.1", port), PATIENCE) as raw,
@@ -322,7 +323,7 @@ def _shaken(context: ssl.SSLContext, port: int, name: str) -> str:
     except ssl.SSLCertVerificationError as error:
         return error.verify_message
     except OSError as error:
-        return f"no TLS connection ({type(error).__name__})"
+        return _shaken(context, port, name, tries - 1) if tries > 1 else f"no TLS connection ({type(error).__name__})"
 
 
 def here(asked: Asked, timeout: float) -> Facts:

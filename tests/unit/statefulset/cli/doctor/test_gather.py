@@ -8,6 +8,7 @@ import contextlib
 import json
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 import trustme
 
 from statefulset import manifests
-from statefulset.cli.doctor.gather import path_of
+from statefulset.cli.doctor.gather import _shaken, path_of
 
 from ...farside.apiserver import ApiServer, _parsed
 from ...farside.cluster import Cluster
@@ -65,8 +66,8 @@ class Webhook:
 
     def __init__(self) -> None:
         self.ca = trustme.CA()
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.ca.issue_cert("safe-control.raftsafe.svc").configure_cert(self._context)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert("safe-control.raftsafe.svc").configure_cert(self.context)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._run, daemon=True).start()
@@ -77,7 +78,7 @@ class Webhook:
                 raw, _ = self._listener.accept()
             except OSError:
                 return
-            with contextlib.suppress(OSError), self._context.wrap_socket(raw, server_side=True) as shaken:
+            with contextlib.suppress(OSError), self.context.wrap_socket(raw, server_side=True) as shaken:
                 shaken.recv(1)
 
     def bundle(self) -> str:
@@ -231,3 +232,27 @@ def test_without_a_cluster(server: Any, make_safe: Any, nowhere: str) -> None:
     assert any("skipped" in line and "kubeconfig" in line for line in lines)
     done = make_safe(nowhere)("doctor")
     assert done.code == 3 and "no node answers" in done.error
+
+
+@pytest.mark.parametrize(("broken", "why"), [(1, ""), (2, "no TLS connection (ConnectionResetError)")])
+def test_one_connection_that_breaks_on_the_way_is_not_held_against_the_webhook(broken, why):
+    hook = Webhook()
+    way = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        for _ in range(broken):
+            raw, _ = way.accept()
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.close()  # with a reset
+        if not why:
+            raw, _ = way.accept()
+            with contextlib.suppress(OSError), hook.context.wrap_socket(raw, server_side=True) as shaken:
+                shaken.recv(1)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    context = ssl.create_default_context(cadata=hook.ca.cert_pem.bytes().decode())
+    assert _shaken(context, way.getsockname()[1], "safe-control.raftsafe.svc") == why
+    thread.join()
+    way.close()
+    hook.stop()
